@@ -1,0 +1,70 @@
+// The arrived groups of one policy, and the cutting of batches from them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "exchange/arrived_group.h"
+#include "exchange/gate.h"
+#include "proto/config.pb.h"
+
+namespace tandem {
+
+struct BatcherOptions {
+  std::string policy;
+  uint32_t incarnation = 0;
+  uint32_t groups_per_step = 1;
+  uint32_t bound = 0;
+  proto::OnLimit on_limit = proto::PACE;
+};
+
+// Groups enter a batch whole. Thread-compatible.
+class Batcher {
+ public:
+  struct Entry {
+    int64_t due;  // oldest version + bound, or kNeverDue
+    std::optional<int64_t> oldest;
+    GroupPtr group;
+  };
+
+  explicit Batcher(BatcherOptions options) : options_(std::move(options)) {}
+
+  // Takes a group in and returns its due version.
+  int64_t Arrive(GroupPtr group);
+
+  // The consumption check, the last line of defence: takes out every group of which a token is older than the bound for
+  // a step that starts from `next`, judged by the version runs alone.
+  std::vector<Entry> TakeStale(int64_t next);
+
+  // The batch of the step that starts from `next`: the earliest due groups (ties: lowest ticket), in canonical order
+  // (ticket id; never the order of arrival). nullopt while fewer than groups_per_step are there, and, under pace, while
+  // cutting would leave groups behind that could not be consumed in time although waiting for those still being played
+  // would help. `outstanding`: all groups issued and not in a batch, those arrived here among them.
+  std::optional<std::vector<Entry>> TryCut(int64_t next, const Gate& outstanding);
+
+  // Takes out every group that is overdue for a step from `next`.
+  std::vector<Entry> TakeOverdue(int64_t next);
+
+  size_t size() const { return arrived_.size(); }
+
+ private:
+  struct EarliestFirst {
+    bool operator()(const Entry& a, const Entry& b) const;
+  };
+
+  // Whether it is better to wait for groups still being played than to leave all but the first groups_per_step behind.
+  bool MustWait(int64_t next, const Gate& outstanding) const;
+  size_t ArrivedDueBy(int64_t step) const;
+
+  BatcherOptions options_;
+  std::set<Entry, EarliestFirst> arrived_;
+};
+
+// The groups of a cut batch as the trainer gets them: at_batch and queued_s filled in, frames appended to `frames`.
+void FillBatch(const std::vector<Batcher::Entry>& cut, const std::vector<proto::PolicyVersion>& versions, double now,
+               proto::Batch* batch, std::vector<wire::Frame>* frames);
+
+}  // namespace tandem

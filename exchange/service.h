@@ -1,0 +1,39 @@
+// The exchange as a process: Exchange behind a wire::Server, its metrics and sample episodes in files.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "exchange/stages.h"
+#include "proto/config.pb.h"
+
+namespace zmq {
+class context_t;
+}
+
+namespace tandem {
+
+struct ExchangeRun {
+  proto::Config config;    // resolved
+  std::string run_name;    // of the run folder; it is part of every group
+  std::string run_folder;  // exists; gets metrics.jsonl, episodes.jsonl and tensorboard/
+  std::string endpoint;    // to bind: ipc://, tcp:// (a port of * is chosen) or inproc://
+  std::string build;
+  std::string config_digest;
+  uint32_t incarnation = 0;                   // of the versions to come: one more than that of the run resumed from
+  std::map<std::string, ResumePoint> resume;  // policies that go on from a checkpoint
+  double clock_offset_s = 0;                  // a resumed run's clock goes on where it stopped
+  std::function<void(const std::string& endpoint)> on_bound;  // called once, with the endpoint to connect to
+};
+
+// Blocks until the run is finished and everybody was told, or `stop` is set: then trainers may finish their step and
+// are told to write a checkpoint, workers to leave. Errors: the endpoint cannot be bound or a file not be opened
+// (named); kUnavailable: somebody has been missing for transport.connect_s ("no trainer of policy executor has joined
+// within 30 s"); whoever is there is told to stop first.
+absl::Status RunExchange(const ExchangeRun& run, zmq::context_t& context, const std::atomic<bool>& stop);
+
+}  // namespace tandem

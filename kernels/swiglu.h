@@ -1,0 +1,21 @@
+// The gated half of a SwiGLU feed-forward layer in one pass: y = silu(x G^T) * (x U^T), silu(a) = a / (1 + exp(-a)).
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/linear.h"
+
+namespace tandem::kernels {
+
+// Floats that packed gate and up weights take: panels of 16 gate and the 16 up outputs that belong to them.
+inline int64_t PackedGateUpSize(int64_t intermediate, int64_t in) {
+  return (intermediate + 15) / 16 * kPanelColumns * in;
+}
+
+// gate, up: [intermediate, in]; packed: [PackedGateUpSize(intermediate, in)].
+void PackGateUp(const float* gate, const float* up, int64_t intermediate, int64_t in, float* packed);
+
+// y[rows, intermediate] from x[rows, in]. Batch-invariant like Linear. y must not overlap x.
+void LinearSwiGlu(const float* x, int64_t rows, const float* packed, int64_t in, int64_t intermediate, float* y);
+
+}  // namespace tandem::kernels

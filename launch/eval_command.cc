@@ -1,0 +1,112 @@
+#include <cstdio>
+#include <map>
+#include <memory>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "exchange/evaluation.h"
+#include "launch/command.h"
+#include "launch/evaluation_setup.h"
+#include "launch/numbers.h"
+#include "launch/suggestion.h"
+
+namespace tandem {
+namespace {
+
+struct Flags {
+  EvaluationRequest request;
+  uint64_t episodes = 2000;
+  double temperature = 1;
+  uint64_t seed = 0;
+  bool json = false;
+};
+
+void PrintJson(const proto::EvalMetrics& metrics, const EvaluationSetup& setup) {
+  nlohmann::ordered_json json;
+  json["success"] = metrics.success();
+  json["plan_valid"] = metrics.plan_valid();
+  json["plan_right"] = metrics.plan_right();
+  json["executor_step_accuracy"] = metrics.executor_step_accuracy();
+  json["episodes"] = metrics.episodes();
+  json["temperature"] = metrics.temperature();
+  for (const std::string& role : RoleNames()) {
+    const auto tokens = metrics.tokens().find(role);
+    json["tokens"][role] = tokens == metrics.tokens().end() ? 0.0 : tokens->second;
+    json["roles"][role] = setup.players.at(role);
+  }
+  std::printf("%s\n", json.dump().c_str());
+}
+
+void PrintTable(const proto::EvalMetrics& metrics, const EvaluationSetup& setup) {
+  const auto percent = [](const char* name, double share) { std::printf("%-26s %6.1f %%\n", name, 100 * share); };
+  for (const std::string& role : RoleNames()) std::printf("%-26s %s\n", role.c_str(), setup.players.at(role).c_str());
+  std::printf("%-26s %8s, temperature %g\n", "held-out episodes", Thousands(metrics.episodes()).c_str(), metrics.temperature());
+  percent("success", metrics.success());
+  percent("plan valid", metrics.plan_valid());
+  percent("plan right", metrics.plan_right());
+  percent("executor step accuracy", metrics.executor_step_accuracy());
+  for (const std::string& role : RoleNames()) {
+    const auto tokens = metrics.tokens().find(role);
+    std::printf("%-26s %8.1f\n", absl::StrCat("tokens per episode, ", role == "planner" ? "pl." : "ex.").c_str(),
+                tokens == metrics.tokens().end() ? 0.0 : tokens->second);
+  }
+}
+
+int Evaluate(const Flags& flags) {
+  if (flags.episodes == 0) return BadInput(absl::InvalidArgumentError("--episodes: expected at least 1, found 0"));
+  if (!(flags.temperature >= 0 && flags.temperature <= 10)) {
+    return BadInput(absl::InvalidArgumentError(
+        absl::StrCat("--temperature: expected a number from 0 (greedy) to 10, found ", flags.temperature)));
+  }
+  const absl::StatusOr<EvaluationSetup> setup = SetUpEvaluation(flags.request);
+  if (!setup.ok()) return BadInput(setup.status());
+  const absl::StatusOr<DecoderFactory> factory = MakeDecoderFactory(setup->loaded.config.rollout());
+  if (!factory.ok()) return BadInput(factory.status());
+  OfflineRun run;
+  run.config = setup->loaded.config;
+  run.environment = setup->source.environment.get();
+  run.roles = setup->roles;
+  run.episodes = flags.episodes;
+  run.temperature = static_cast<float>(flags.temperature);
+  run.seed = flags.seed;
+  Evaluation evaluation("eval", flags.temperature);
+  const absl::Status played =
+      PlayEpisodes(run, *factory, [&](proto::Episode episode) { evaluation.Add(episode); });
+  if (!played.ok()) return Failed(played);
+  flags.json ? PrintJson(evaluation.Metrics(), *setup) : PrintTable(evaluation.Metrics(), *setup);
+  return kExitFine;
+}
+
+}  // namespace
+
+Command MakeEvalCommand(CLI::App& program) {
+  CLI::App* app = program.add_subcommand(
+      "eval", "Plays held-out tasks with the newest (or a chosen) checkpoint of each policy of a run, and prints how often\n"
+              "the team was right, how often the plan was valid (no fault) and right (the oracle's executor gets the right\n"
+              "answer with it), and how many of the executor's steps were right.");
+  auto flags = std::make_shared<Flags>();
+  app->add_option("RUN", flags->request.run, "the run folder")->required()->type_name("");
+  app->add_option("--episodes", flags->episodes, "N: how many (2000)")->type_name("");
+  app->add_option("--temperature", flags->temperature, "T: of sampling; 0 is greedy (1)")->type_name("");
+  const auto repeatable = [&](const char* name, std::vector<std::string>* values, const char* text) {
+    app->add_option(name, *values, text)
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->allow_extra_args(false)
+        ->type_name("");
+  };
+  repeatable("--role", &flags->request.roles, "ROLE=RUN2|oracle: who plays that role instead (repeatable)");
+  repeatable("--checkpoint", &flags->request.checkpoints, "ROLE=NUMBER: that version instead of the newest (repeatable)");
+  app->add_option("--seed", flags->seed, "N: of the sampling (0)")->type_name("");
+  app->add_flag("--json", flags->json, "one JSON object in place of the table");
+  app->footer(
+      "Examples:\n"
+      "  tandem eval runs/quickstart-20250101-120000\n"
+      "  tandem eval RUN --temperature 0 --role executor=oracle --json");
+  return {app, [flags] { return Evaluate(*flags); }};
+}
+
+}  // namespace tandem

@@ -1,0 +1,35 @@
+#include "launch/logging.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+// base/log.h without its includes; see logging.h.
+namespace spdlog::level {
+enum level_enum : int;
+}
+namespace tandem {
+void SetUpLogging(const std::string& who, spdlog::level::level_enum level);
+}
+
+namespace tandem {
+
+void StartLogging(const std::string& who) {
+  constexpr int kInfo = 2;  // SPDLOG_LEVEL_INFO
+  SetUpLogging(who, static_cast<spdlog::level::level_enum>(kInfo));
+}
+
+RedirectedErrors::RedirectedErrors(const std::string& file) {
+  const int to = open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (to < 0) return;  // then it stays where it was
+  kept_ = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+  dup2(to, STDERR_FILENO);
+  close(to);
+}
+
+RedirectedErrors::~RedirectedErrors() {
+  if (kept_ < 0) return;
+  dup2(kept_, STDERR_FILENO);
+  close(kept_);
+}
+
+}  // namespace tandem

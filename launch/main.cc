@@ -1,0 +1,8 @@
+#include <sys/prctl.h>
+
+#include "launch/cli.h"
+
+int main(int argc, char** argv) {
+  prctl(PR_SET_NAME, "tandem");  // children are started through /proc/self/exe, and would be called "exe"
+  return tandem::RunCommandLine(argc, argv);
+}

@@ -1,0 +1,25 @@
+// Follows a file of JSON lines that another process writes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace tandem {
+
+class MetricsTail {
+ public:
+  explicit MetricsTail(std::string file) : file_(std::move(file)) {}
+
+  // The objects of the whole lines that were added since the last call; none while the file is not there. A line that is
+  // no JSON object is passed over.
+  std::vector<nlohmann::json> Read();
+
+ private:
+  std::string file_;
+  uint64_t offset_ = 0;  // bytes read
+  std::string partial_;  // the beginning of a line that is still being written
+};
+
+}  // namespace tandem

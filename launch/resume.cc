@@ -1,0 +1,68 @@
+#include "launch/resume.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "launch/preflight.h"
+#include "launch/run_folder.h"
+#include "launch/schema.h"
+#include "trainer/checkpoint.h"
+
+namespace tandem {
+
+absl::StatusOr<ResumePlan> PlanResume(const std::string& run_folder, const proto::Config& config) {
+  ResumePlan plan;
+  plan.clock_offset_s = LastTime(run_folder);
+  plan.incarnation = LastIncarnation(run_folder).value_or(0) + 1;
+  bool complete = true;
+  for (const std::string& policy : PolicyNames(config)) {
+    const std::vector<CheckpointName> names = ListCheckpoints(run_folder, policy);
+    for (const CheckpointName& name : names) plan.incarnation = std::max(plan.incarnation, name.incarnation + 1);
+    if (names.empty()) {
+      complete = false;
+      continue;
+    }
+    TANDEM_RETURN_IF_ERROR(ReadCheckpointState(CheckpointFolder(run_folder, policy, names.back())).status());
+    plan.checkpoints[policy] = names.back();
+    if (names.back().sft || names.back().step < config.train().steps()) complete = false;
+  }
+  if (plan.checkpoints.empty()) {
+    return absl::NotFoundError(absl::StrCat(run_folder, ": there is no checkpoint in it to go on from"));
+  }
+  if (complete) {
+    return absl::FailedPreconditionError(absl::StrCat(run_folder, ": all of its ", config.train().steps(),
+                                                      " steps are done; --set train.steps=N goes further"));
+  }
+  return plan;
+}
+
+absl::Status CheckSameShape(const LoadedConfig& before, const LoadedConfig& now) {
+  for (const std::string& role : RoleNames()) {
+    const std::string& policy = before.config.roles().at(role).policy();
+    if (now.config.roles().at(role).policy() != policy) {
+      return now.places.Error(absl::StrCat("roles.", role, ".policy"),
+                              absl::StrCat("a resumed run keeps its roles: it was ", policy));
+    }
+  }
+  for (const auto& [name, policy] : before.config.policies()) {
+    const proto::ModelConfig& was = policy.model();
+    const proto::ModelConfig& is = now.config.policies().at(name).model();
+    const auto* type = was.GetDescriptor();
+    for (int i = 0; i < type->field_count(); ++i) {
+      const FieldDescriptor* field = type->field(i);
+      if (ScalarText(was, field) == ScalarText(is, field)) continue;
+      return now.places.Error(absl::StrCat("policies.", name, ".model.", field->name()),
+                              absl::StrCat("a resumed run keeps the shape of its models: it was ", ScalarText(was, field)));
+    }
+  }
+  TANDEM_ASSIGN_OR_RETURN(const TaskSource was, MakeTaskSource(before));
+  TANDEM_ASSIGN_OR_RETURN(const TaskSource is, MakeTaskSource(now));
+  if (was.environment->alphabet() != is.environment->alphabet()) {
+    return now.places.Error("environment", absl::StrCat("a resumed run keeps its alphabet: it was ", was.environment->alphabet(),
+                                                        ", and would be ", is.environment->alphabet()));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tandem

@@ -1,0 +1,182 @@
+#include "launch/supervisor.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/status.h"
+#include "launch/child.h"
+#include "launch/stop_signals.h"
+
+namespace tandem {
+namespace {
+
+constexpr int kLogLines = 8;  // of a dead child's log, in the error
+
+struct Child {
+  ChildSpec spec;
+  pid_t pid = -1;  // -1: not running
+  int restarts = 0;
+};
+
+class Supervisor {
+ public:
+  Supervisor(const std::vector<ChildSpec>& specs, const SupervisorOptions& options) : options_(options) {
+    for (const ChildSpec& spec : specs) children_.push_back({.spec = spec});
+  }
+
+  absl::StatusOr<RunOutcome> Run() {
+    for (Child& child : children_) {
+      if (const absl::Status status = Start(&child); !status.ok()) {
+        Fail(status);
+        break;
+      }
+    }
+    while (Running() > 0) {
+      OnSignal(WaitForSignal(options_.tick_s));
+      Reap();
+      if (clock_.Now() > deadline_) OnDeadline();
+      if (options_.tick) options_.tick();
+    }
+    if (!error_.ok()) return error_;
+    return stopped_ ? RunOutcome::kStopped : RunOutcome::kFinished;
+  }
+
+ private:
+  enum class Phase { kRunning, kEnding, kStopping, kTerminating, kKilled };
+
+  absl::Status Start(Child* child) {
+    TANDEM_ASSIGN_OR_RETURN(child->pid, StartChild(child->spec, Log(*child)));
+    return absl::OkStatus();
+  }
+
+  std::string Log(const Child& child) const { return absl::StrCat(options_.log_folder, "/", child.spec.name, ".log"); }
+
+  size_t Running() const {
+    return std::count_if(children_.begin(), children_.end(), [](const Child& child) { return child.pid > 0; });
+  }
+
+  std::string RunningNames() const {
+    std::vector<std::string> names;
+    for (const Child& child : children_) {
+      if (child.pid > 0) names.push_back(child.spec.name);
+    }
+    return absl::StrJoin(names, ", ");
+  }
+
+  void Say(const std::string& text) const {
+    if (options_.say) options_.say(text);
+  }
+
+  void Send(int signal, bool to_exchange_only) const {
+    for (const Child& child : children_) {
+      if (child.pid > 0 && (!to_exchange_only || child.spec.kind == ChildSpec::kExchange)) kill(child.pid, signal);
+    }
+  }
+
+  void OnSignal(int signal) {
+    if (signal != SIGINT && signal != SIGTERM) return;
+    if (stopped_) {
+      Say("stopping at once");
+      error_ = absl::CancelledError("stopped at once, before all checkpoints were written");
+      Kill();
+      return;
+    }
+    stopped_ = true;
+    Say("stopping: checkpoints are being written (once more: at once)");
+    if (phase_ != Phase::kRunning) return;  // already on its way out
+    Enter(Phase::kStopping, options_.stop_s);
+    Send(SIGTERM, /*to_exchange_only=*/true);
+  }
+
+  void Reap() {
+    for (Child& child : children_) {
+      int status = 0;
+      if (child.pid > 0 && waitpid(child.pid, &status, WNOHANG) == child.pid) {
+        child.pid = -1;
+        OnEnd(&child, status);
+      }
+    }
+  }
+
+  void OnEnd(Child* child, int status) {
+    const bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (child->spec.kind == ChildSpec::kWorker) {
+      if (!well && phase_ == Phase::kRunning) Restart(child, status);
+      return;
+    }
+    if (phase_ == Phase::kStopping && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) {
+      Send(SIGTERM, /*to_exchange_only=*/false);  // told before it was up; so nobody else will be told by it
+      return;
+    }
+    if (!well) {
+      if (phase_ == Phase::kKilled || phase_ == Phase::kTerminating) return;  // we did that
+      const std::string last = LastLines(Log(*child), kLogLines);
+      Fail(absl::AbortedError(absl::StrCat(child->spec.name, " ended with ", StatusText(status), "; its log ",
+                                           Log(*child), last.empty() ? " is empty" : absl::StrCat(" ends:\n", last))));
+      return;
+    }
+    if (child->spec.kind == ChildSpec::kExchange && phase_ == Phase::kRunning) Enter(Phase::kEnding, options_.end_s);
+  }
+
+  void Restart(Child* child, int status) {
+    const std::string ended = absl::StrCat(child->spec.name, " ended with ", StatusText(status));
+    if (child->restarts == options_.restarts) {
+      const std::string last = LastLines(Log(*child), kLogLines);
+      Fail(absl::AbortedError(absl::StrCat(ended, " after ", child->restarts, " restarts; its log ", Log(*child),
+                                           last.empty() ? " is empty" : absl::StrCat(" ends:\n", last))));
+      return;
+    }
+    ++child->restarts;
+    Say(absl::StrCat(ended, "; started again (", child->restarts, " of at most ", options_.restarts, ")"));
+    if (const absl::Status started = Start(child); !started.ok()) Fail(started);
+  }
+
+  // The run has failed; what is left is told to leave, so that trainers still write their checkpoints.
+  void Fail(absl::Status status) {
+    if (error_.ok()) error_ = std::move(status);
+    Enter(Phase::kTerminating, options_.term_s);
+    Send(SIGTERM, /*to_exchange_only=*/false);
+  }
+
+  void OnDeadline() {
+    if (phase_ == Phase::kTerminating) {
+      Say(absl::StrCat("killed, since they do not end: ", RunningNames()));
+      Kill();
+      return;
+    }
+    Fail(absl::DeadlineExceededError(absl::StrCat(
+        RunningNames(), phase_ == Phase::kEnding ? " did not end within " : " did not stop within ",
+        phase_ == Phase::kEnding ? options_.end_s : options_.stop_s, " s; see the logs in ", options_.log_folder)));
+  }
+
+  void Kill() {
+    Enter(Phase::kKilled, 1e9);
+    Send(SIGKILL, /*to_exchange_only=*/false);
+  }
+
+  void Enter(Phase phase, double within_s) {
+    phase_ = phase;
+    deadline_ = clock_.Now() + within_s;
+  }
+
+  const SupervisorOptions& options_;
+  RealClock clock_;
+  std::vector<Child> children_;
+  Phase phase_ = Phase::kRunning;
+  double deadline_ = 1e18;
+  bool stopped_ = false;
+  absl::Status error_;
+};
+
+}  // namespace
+
+absl::StatusOr<RunOutcome> Supervise(const std::vector<ChildSpec>& children, const SupervisorOptions& options) {
+  return Supervisor(children, options).Run();
+}
+
+}  // namespace tandem

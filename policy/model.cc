@@ -1,0 +1,185 @@
+#include "policy/model.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "base/digest.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "policy/device.h"
+#include "policy/operations.h"
+#include "policy/packing.h"
+#include "policy/torch_status.h"
+
+namespace tandem {
+namespace {
+
+namespace op = operations;
+
+// Tokens that go through the layers together on a CPU: their activations stay in the second-level cache.
+constexpr int64_t kCpuChunkTokens = 1024;
+
+// Leaves of autograd: views into the flat weights. Projections that read the same input are one matrix: they follow
+// each other in the layout.
+struct LayerLeaves {
+  at::Tensor attention_norm, qkv, attention_out, mlp_norm, gate_up, down;
+};
+
+// A layer's weights, prepared for one pass.
+struct LayerWeights {
+  op::Weight qkv, attention_out, gate_up, down;
+};
+
+struct Pass {
+  std::vector<LayerWeights> layers;
+  op::Weight head;
+};
+
+// The sum of eight 16-bit uniform numbers, centred and scaled to variance 1: the same bits on any machine.
+float BellDraw(uint64_t key, uint64_t index) {
+  int32_t sum = 0;
+  for (const uint32_t bits : Philox(key, index)) sum += static_cast<int32_t>((bits & 0xffff) + (bits >> 16));
+  const double kScale = std::sqrt(12.0 / 8.0) / 65536.0;
+  return static_cast<float>((sum - 4 * 65535) * kScale);
+}
+
+bool EndsWith(const std::string& name, const std::string& end) {
+  return name.size() >= end.size() && name.compare(name.size() - end.size(), end.size(), end) == 0;
+}
+
+class Transformer final : public Model {
+ public:
+  Transformer(const ModelConfig& config, at::Device device, at::ScalarType type)
+      : config_(config), device_(device), type_(type), rotary_(op::MakeRotary(config, device)) {
+    flat_ = at::zeros({ParameterCount(config)}, at::TensorOptions().device(device).dtype(at::kFloat));
+    grad_ = at::zeros_like(flat_);
+    MakeLeaves();
+  }
+
+  const ModelConfig& config() const override { return config_; }
+  at::Tensor flat() override { return flat_; }
+  at::Tensor grad() override { return grad_; }
+
+  void Initialise(uint64_t seed, double embedding_std) override {
+    at::Tensor weights = at::ones({flat_.size(0)}, at::kFloat);
+    float* values = weights.mutable_data_ptr<float>();
+    for (const Parameter& parameter : ParameterLayout(config_)) {
+      if (parameter.shape.size() == 1) continue;  // a norm
+      double std = 1 / std::sqrt(static_cast<double>(parameter.shape[1]));
+      if (parameter.name == "model.embed_tokens.weight") std = embedding_std;
+      if (EndsWith(parameter.name, "o_proj.weight") || EndsWith(parameter.name, "down_proj.weight")) {
+        std /= std::sqrt(2.0 * static_cast<double>(config_.layers));
+      }
+      const uint64_t key = MixKey(seed, StableHash(parameter.name));
+      for (int64_t i = 0; i < parameter.size(); ++i) {
+        values[parameter.offset + i] = BellDraw(key, static_cast<uint64_t>(i)) * static_cast<float>(std);
+      }
+    }
+    const at::NoGradGuard no_grad;
+    flat_.copy_(weights);
+  }
+
+  TokenScores Score(const PackedSequences& sequences) override {
+    const bool fused = device_.is_cpu() && type_ == at::kFloat;
+    const PackedLayout layout =
+        LayOut(sequences, config_, device_.is_cpu() ? kCpuChunkTokens : 0, /*padded=*/!fused, device_);
+    const Pass pass = PreparePass();
+    std::vector<at::Tensor> logprobs, entropy;
+    for (const Chunk& chunk : layout.chunks) {
+      const TokenScores scores = ScoreChunk(chunk, pass);
+      logprobs.push_back(scores.logprobs);
+      entropy.push_back(scores.entropy);
+    }
+    if (logprobs.empty()) return {at::empty({0}, flat_.options()), at::empty({0}, flat_.options())};
+    TokenScores all = {at::cat(logprobs), at::cat(entropy)};
+    if (layout.order.defined()) {
+      all = {all.logprobs.index_select(0, layout.order), all.entropy.index_select(0, layout.order)};
+    }
+    return all;
+  }
+
+ private:
+  // A view of `rows` x `columns` floats (columns 0: a vector of `rows`) that accumulates its gradient in grad_.
+  at::Tensor Leaf(int64_t& offset, int64_t rows, int64_t columns) {
+    const auto view = [&](const at::Tensor& flat) {
+      const at::Tensor part = flat.narrow(0, offset, rows * std::max<int64_t>(columns, 1));
+      return (columns == 0 ? part : part.view({rows, columns})).detach();
+    };
+    at::Tensor leaf = view(flat_).requires_grad_(true);
+    leaf.mutable_grad() = view(grad_);
+    offset += leaf.numel();
+    return leaf;
+  }
+
+  void MakeLeaves() {
+    const ModelConfig& c = config_;
+    const int64_t q_width = c.heads * c.head_size(), kv_width = c.kv_heads * c.head_size();
+    int64_t offset = 0;
+    embedding_ = Leaf(offset, c.vocabulary, c.hidden);
+    for (int64_t n = 0; n < c.layers; ++n) {
+      LayerLeaves layer;
+      layer.attention_norm = Leaf(offset, c.hidden, 0);
+      layer.qkv = Leaf(offset, q_width + 2 * kv_width, c.hidden);
+      layer.attention_out = Leaf(offset, c.hidden, q_width);
+      layer.mlp_norm = Leaf(offset, c.hidden, 0);
+      layer.gate_up = Leaf(offset, 2 * c.intermediate, c.hidden);
+      layer.down = Leaf(offset, c.hidden, c.intermediate);
+      layers_.push_back(std::move(layer));
+    }
+    final_norm_ = Leaf(offset, c.hidden, 0);
+    head_ = c.tied_head ? embedding_ : Leaf(offset, c.vocabulary, c.hidden);
+    TANDEM_CHECK(offset == flat_.size(0));
+  }
+
+  Pass PreparePass() const {
+    Pass pass;
+    for (const LayerLeaves& layer : layers_) {
+      pass.layers.push_back({op::Prepare(layer.qkv, type_), op::Prepare(layer.attention_out, type_),
+                             op::Prepare(layer.gate_up, type_), op::Prepare(layer.down, type_)});
+    }
+    pass.head = op::Prepare(head_, type_);
+    return pass;
+  }
+
+  TokenScores ScoreChunk(const Chunk& chunk, const Pass& pass) const {
+    const double epsilon = config_.norm_epsilon;
+    at::Tensor x = op::TakeRows(embedding_, chunk.ids);  // [tokens, hidden]
+    at::Tensor y = op::RmsNorm(x, layers_[0].attention_norm, epsilon, type_);
+    for (size_t n = 0; n < layers_.size(); ++n) {
+      const LayerLeaves& leaves = layers_[n];
+      const LayerWeights& weights = pass.layers[n];
+      const bool last = n + 1 == layers_.size();
+      at::Tensor attended = op::Attention(op::Linear(y, weights.qkv), config_, rotary_, chunk);
+      if (last) {  // what follows is wanted for the rows that predict targets only: [targets, hidden]
+        attended = op::TakeRows(attended, chunk.rows);
+        x = op::TakeRows(x, chunk.rows);
+      }
+      std::tie(x, y) = op::AddRmsNorm(x, op::Linear(attended, weights.attention_out), leaves.mlp_norm, epsilon, type_);
+      const at::Tensor mlp = op::Linear(op::SwiGlu(op::Linear(y, weights.gate_up)), weights.down);
+      std::tie(x, y) = op::AddRmsNorm(x, mlp, last ? final_norm_ : layers_[n + 1].attention_norm, epsilon, type_);
+    }
+    return op::LogProbs(op::Linear(y, pass.head).to(at::kFloat), chunk.target_ids);  // logits: [targets, vocabulary]
+  }
+
+  const ModelConfig config_;
+  const at::Device device_;
+  const at::ScalarType type_;
+  const op::Rotary rotary_;
+  at::Tensor flat_, grad_;
+  at::Tensor embedding_, final_norm_, head_;
+  std::vector<LayerLeaves> layers_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Model>> Model::Create(const ModelConfig& config, const std::string& device, bool bf16) {
+  TANDEM_RETURN_IF_ERROR(CheckModelConfig(config));
+  TANDEM_ASSIGN_OR_RETURN(const std::string resolved, ResolveDevice(device));
+  if (resolved == "cpu") KeepFreedMemory();
+  return TorchStatus([&]() -> std::unique_ptr<Model> {
+    return std::make_unique<Transformer>(config, at::Device(resolved), bf16 ? at::kBFloat16 : at::kFloat);
+  });
+}
+
+}  // namespace tandem

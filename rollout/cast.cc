@@ -1,0 +1,107 @@
+#include "rollout/cast.h"
+
+#include <utility>
+
+#include "base/status.h"
+#include "rollout/model_shape.h"
+
+namespace tandem {
+namespace {
+
+// In the order in which an episode's turns are recorded.
+const char* const kRoles[] = {"planner", "executor"};
+
+}  // namespace
+
+std::string PolicyOfRole(const proto::Config& config, const std::string& role) {
+  const auto found = config.roles().find(role);
+  return found == config.roles().end() || found->second.policy().empty() ? role : found->second.policy();
+}
+
+Cast::Cast(const proto::Config& config, const Environment& environment, CharacterTokenizer tokenizer,
+           const Clock& clock)
+    : config_(config),
+      tokenizer_(std::move(tokenizer)),
+      setting_{environment, tokenizer_, clock, static_cast<int>(config.environment().max_nodes())} {
+  for (const std::string role : kRoles) {
+    const double corrupt = role == kPlannerRole ? config.sft().corrupt_plans() : config.sft().corrupt_steps();
+    players_.push_back(MakeScriptedPlayer(&tokenizer_, corrupt));
+    scripted_.seats.emplace_back(role, PolicyOfRole(config, role), players_.back().get(), MaxNewTokens(role));
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Cast>> Cast::Create(const proto::Config& config, const Environment& environment,
+                                                   const Clock& clock) {
+  absl::StatusOr<CharacterTokenizer> tokenizer = CharacterTokenizer::Create(environment.alphabet());
+  if (!tokenizer.ok()) return Annotate(tokenizer.status(), "environment");
+  return std::unique_ptr<Cast>(new Cast(config, environment, *std::move(tokenizer), clock));
+}
+
+absl::StatusOr<std::unique_ptr<Cast>> Cast::CreateForRun(const proto::Config& config, const Environment& environment,
+                                                         const Clock& clock, const DecoderFactory& factory) {
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Cast> cast, Create(config, environment, clock));
+  for (const std::string role : kRoles) {
+    const std::string policy = PolicyOfRole(config, role);
+    const auto found = config.policies().find(policy);
+    if (found == config.policies().end()) {
+      return absl::InvalidArgumentError(absl::StrCat("roles.", role, ".policy: there is no policy ", policy));
+    }
+    if (!cast->engines_.contains(policy)) {
+      const ModelConfig shape = ModelShape(found->second.model(), cast->tokenizer_.vocabulary());
+      TANDEM_RETURN_IF_ERROR(Annotate(cast->AddEngine(policy, shape, factory), absl::StrCat("policies.", policy)));
+    }
+    cast->Seat(role, policy);
+  }
+  return cast;
+}
+
+absl::Status Cast::AddEngine(const std::string& name, const ModelConfig& shape, const DecoderFactory& factory) {
+  TANDEM_RETURN_IF_ERROR(Annotate(CheckModelConfig(shape), "model"));
+  if (shape.vocabulary != tokenizer_.vocabulary()) {
+    return absl::InvalidArgumentError(absl::StrCat("the model has a vocabulary of ", shape.vocabulary,
+                                                   " tokens, the environment one of ", tokenizer_.vocabulary()));
+  }
+  const int64_t slots = config_.rollout().max_batch();
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder, factory(shape, slots));
+  engines_[name] = std::make_unique<Engine>(std::move(decoder), slots);
+  return absl::OkStatus();
+}
+
+void Cast::Seat(const std::string& role, const std::string& engine) {
+  TANDEM_CHECK(engine.empty() || engines_.contains(engine));
+  players_.push_back(engine.empty() ? MakeScriptedPlayer(&tokenizer_, /*corrupt=*/0)
+                                    : MakeEnginePlayer(engines_.at(engine).get()));
+  seated_.seats.emplace_back(role, PolicyOfRole(config_, role), players_.back().get(), MaxNewTokens(role));
+}
+
+int32_t Cast::MaxNewTokens(const std::string& role) const {
+  return static_cast<int32_t>(role == kPlannerRole ? config_.rollout().max_plan_tokens()
+                                                   : config_.rollout().max_step_tokens());
+}
+
+int64_t Cast::Step() {
+  int64_t tokens = 0;
+  for (auto& [name, engine] : engines_) tokens += engine->Step();
+  return tokens;
+}
+
+size_t Cast::live() const {
+  size_t live = 0;
+  for (const auto& [name, engine] : engines_) live += engine->live();
+  return live;
+}
+
+bool Cast::ReadyFor(const proto::Ticket& ticket) const {
+  if (ticket.purpose() == proto::SFT) return true;
+  for (const auto& [name, engine] : engines_) {
+    if (!engine->has_weights()) return false;
+  }
+  for (const proto::TicketLimit& limit : ticket.limits()) {
+    const auto found = engines_.find(limit.policy());
+    if (found == engines_.end()) continue;  // a policy that plays no role here
+    if (found->second->version() < VersionId{limit.least().incarnation(), limit.least().number()}) return false;
+  }
+  return true;
+}
+
+}  // namespace tandem

@@ -1,0 +1,73 @@
+// Who can play: the environment, an engine for each policy, and the teams that they make up.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "policy/tokenizer.h"
+#include "proto/config.pb.h"
+#include "rollout/engine/engine.h"
+#include "rollout/env/environment.h"
+#include "rollout/episode/episode.h"
+
+namespace tandem {
+
+// Makes the arithmetic behind an engine of `slots` turns at a time.
+using DecoderFactory = std::function<absl::StatusOr<std::unique_ptr<Decoder>>(const ModelConfig& shape, int64_t slots)>;
+
+// The policy that plays `role`: as configured, or the one of the same name.
+std::string PolicyOfRole(const proto::Config& config, const std::string& role);
+
+// Not thread-safe. Outlives what is played with it.
+class Cast {
+ public:
+  // The roles' seats are empty but for the scripted team's. `environment` and `clock` outlive the cast.
+  static absl::StatusOr<std::unique_ptr<Cast>> Create(const proto::Config& config, const Environment& environment,
+                                                      const Clock& clock);
+
+  // With an engine, without weights yet, for each policy that has a role, and all roles seated. Errors name the policy.
+  static absl::StatusOr<std::unique_ptr<Cast>> CreateForRun(const proto::Config& config, const Environment& environment,
+                                                            const Clock& clock, const DecoderFactory& factory);
+
+  // An engine called `name`. kInvalidArgument: a bad shape, or one for another vocabulary than the environment's.
+  absl::Status AddEngine(const std::string& name, const ModelConfig& shape, const DecoderFactory& factory);
+
+  // `role` is played by the engine called `engine`, or by its script without errors ("").
+  void Seat(const std::string& role, const std::string& engine);
+
+  // Engines by name: the policy's in a run. They are told of new weights by whoever gets them.
+  std::map<std::string, std::unique_ptr<Engine>>& engines() { return engines_; }
+
+  // One decode step of every engine. Returns the tokens generated.
+  int64_t Step();
+  // Turns that wait for a step.
+  size_t live() const;
+
+  // The team of a ticket: scripts with the configured share of errors for the warm start, the seated roles otherwise.
+  const Team& team(proto::Purpose purpose) const { return purpose == proto::SFT ? scripted_ : seated_; }
+
+  // Whether the ticket's turns may start: no engine is without weights or older than the ticket's least version of its
+  // policy. (Tickets of the warm start need no engine.)
+  bool ReadyFor(const proto::Ticket& ticket) const;
+
+  const Setting& setting() const { return setting_; }
+  const proto::Config& config() const { return config_; }
+
+ private:
+  Cast(const proto::Config& config, const Environment& environment, CharacterTokenizer tokenizer, const Clock& clock);
+  int32_t MaxNewTokens(const std::string& role) const;
+
+  const proto::Config config_;
+  const CharacterTokenizer tokenizer_;
+  const Setting setting_;
+  std::map<std::string, std::unique_ptr<Engine>> engines_;
+  std::vector<std::unique_ptr<Player>> players_;
+  Team seated_, scripted_;
+};
+
+}  // namespace tandem

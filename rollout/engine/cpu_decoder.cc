@@ -1,0 +1,183 @@
+// The CPU engine's arithmetic: kernels/cpu put together to a transformer.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "kernels/attention.h"
+#include "kernels/linear.h"
+#include "kernels/rms_norm.h"
+#include "kernels/rotary.h"
+#include "kernels/sampling.h"
+#include "kernels/swiglu.h"
+#include "rollout/engine/decoder.h"
+#include "rollout/engine/page_cache.h"
+#include "rollout/engine/packed_weights.h"
+
+namespace tandem {
+namespace {
+
+// Rows that go through all layers together. Their activations should stay in the second-level cache beside the weights.
+constexpr int64_t kChunk = 96;
+
+class CpuDecoder final : public Decoder {
+ public:
+  CpuDecoder(const ModelConfig& config, int64_t slots)
+      : config_(config),
+        shape_{config.heads, config.kv_heads, config.head_size()},
+        q_width_(config.heads * config.head_size()),
+        kv_width_(config.kv_heads * config.head_size()),
+        weights_(config),
+        cache_(shape_, config.layers, config.context, slots) {
+    const int64_t half = config.head_size() / 2;
+    cosine_.Resize(config.context * half);
+    sine_.Resize(config.context * half);
+    kernels::RotaryTable(config.context, config.head_size(), config.rope_theta, cosine_.data(), sine_.data());
+    x_.Resize(kChunk * config.hidden);
+    normed_.Resize(kChunk * config.hidden);
+    qkv_.Resize(kChunk * (q_width_ + 2 * kv_width_));
+    attended_.Resize(kChunk * q_width_);
+    gated_.Resize(kChunk * config.intermediate);
+    logits_.Resize(kChunk * config.vocabulary);
+    scratch_.Resize(std::max(kernels::AttendScratch(config.context), kernels::SampleScratch(config.vocabulary)));
+  }
+
+  const ModelConfig& config() const override { return config_; }
+  int64_t slots() const override { return cache_.slots(); }
+  absl::Status Load(std::span<const float> weights) override { return weights_.Load(weights); }
+  bool CopyCache(int32_t from, int32_t to, int32_t positions) override {
+    cache_.Copy(from, to, positions);
+    return true;
+  }
+
+  void Run(std::span<const DecodeRow> rows, std::span<SampledToken> sampled) override {
+    size_t done = 0;
+    for (size_t first = 0; first < rows.size(); first += kChunk) {
+      done += RunChunk(rows.subspan(first, std::min<size_t>(kChunk, rows.size() - first)), sampled.subspan(done));
+    }
+    TANDEM_CHECK(done == sampled.size());
+  }
+
+ private:
+  // All layers for at most kChunk rows; returns how many tokens were sampled.
+  size_t RunChunk(std::span<const DecodeRow> rows, std::span<SampledToken> sampled) {
+    for (const DecodeRow& row : rows) {
+      TANDEM_CHECK(row.token >= 0 && row.token < config_.vocabulary);
+      TANDEM_CHECK(row.position >= 0 && row.position < config_.context);
+      cache_.Reserve(row.slot, row.position);
+    }
+    live_.assign(rows.begin(), rows.end());
+    Embed();
+    for (int64_t n = 0; n < config_.layers; ++n) Layer(n);
+    return SampleRows(sampled);
+  }
+
+  int64_t count() const { return static_cast<int64_t>(live_.size()); }
+
+  void Embed() {
+    for (int64_t r = 0; r < count(); ++r) {
+      std::memcpy(x_.data() + r * config_.hidden, weights_.embedding(live_[r].token), config_.hidden * sizeof(float));
+    }
+  }
+
+  void Layer(int64_t n) {
+    const LayerWeights& layer = weights_.layer(n);
+    const float epsilon = static_cast<float>(config_.norm_epsilon);
+    Project(n, layer, epsilon);
+    for (int64_t r = 0; r < count(); ++r) RotateAndStore(n, r);
+    if (n + 1 == config_.layers) DropUnsampled();  // of the others nothing but the cache is wanted
+    for (int64_t r = 0; r < count(); ++r) {
+      const float* query = qkv_.data() + r * (q_width_ + 2 * kv_width_);
+      kernels::Attend(shape_, query, cache_.Pages(live_[r].slot, n), live_[r].position + 1, scratch_.data(),
+                      attended_.data() + r * q_width_);
+    }
+    kernels::LinearAdd(attended_.data(), count(), layer.o.data(), q_width_, config_.hidden, x_.data());
+    kernels::RmsNorm(x_.data(), count(), config_.hidden, layer.mlp_norm.data(), epsilon, normed_.data());
+    kernels::LinearSwiGlu(normed_.data(), count(), layer.gate_up.data(), config_.hidden, config_.intermediate,
+                          gated_.data());
+    kernels::LinearAdd(gated_.data(), count(), layer.down.data(), config_.intermediate, config_.hidden, x_.data());
+  }
+
+  // Queries, keys and values of all rows into qkv_.
+  void Project(int64_t n, const LayerWeights& layer, float epsilon) {
+    const int64_t width = q_width_ + 2 * kv_width_;
+    if (n == 0 && weights_.has_first_projections()) {
+      for (int64_t r = 0; r < count(); ++r) {
+        std::memcpy(qkv_.data() + r * width, weights_.first_projection(live_[r].token), width * sizeof(float));
+      }
+      return;
+    }
+    kernels::RmsNorm(x_.data(), count(), config_.hidden, layer.attention_norm.data(), epsilon, normed_.data());
+    kernels::Linear(normed_.data(), count(), layer.qkv.data(), config_.hidden, width, qkv_.data());
+  }
+
+  void RotateAndStore(int64_t n, int64_t r) {
+    const DecodeRow& row = live_[r];
+    const int64_t half = shape_.head_size / 2;
+    float* query = qkv_.data() + r * (q_width_ + 2 * kv_width_);
+    kernels::Rotary(query, shape_.heads + shape_.kv_heads, shape_.head_size, cosine_.data() + row.position * half,
+                    sine_.data() + row.position * half);
+    kernels::StoreKeyValue(shape_, query + q_width_, query + q_width_ + kv_width_,
+                           row.position % kernels::kPagePositions, cache_.Page(row.slot, n, row.position));
+  }
+
+  // Moves the rows that sample to the front.
+  void DropUnsampled() {
+    const int64_t width = q_width_ + 2 * kv_width_;
+    int64_t kept = 0;
+    for (int64_t r = 0; r < count(); ++r) {
+      if (!live_[r].sample) continue;
+      if (kept != r) {
+        live_[kept] = live_[r];
+        std::memcpy(x_.data() + kept * config_.hidden, x_.data() + r * config_.hidden, config_.hidden * sizeof(float));
+        std::memcpy(qkv_.data() + kept * width, qkv_.data() + r * width, q_width_ * sizeof(float));
+      }
+      ++kept;
+    }
+    live_.resize(kept);
+  }
+
+  size_t SampleRows(std::span<SampledToken> sampled) {
+    TANDEM_CHECK(sampled.size() >= live_.size());
+    kernels::RmsNorm(x_.data(), count(), config_.hidden, weights_.final_norm(), static_cast<float>(config_.norm_epsilon),
+                     normed_.data());
+    kernels::Linear(normed_.data(), count(), weights_.head(), config_.hidden, config_.vocabulary, logits_.data());
+    float temperatures[kChunk], uniforms[kChunk];
+    kernels::Draw draws[kChunk];
+    for (int64_t r = 0; r < count(); ++r) {
+      temperatures[r] = live_[r].temperature;
+      uniforms[r] = UniformFloat(Philox(live_[r].random_key, static_cast<uint64_t>(live_[r].position) + 1)[0]);
+    }
+    kernels::Sample(logits_.data(), count(), config_.vocabulary, temperatures, uniforms, scratch_.data(), draws);
+    for (int64_t r = 0; r < count(); ++r) {
+      sampled[r] = {draws[r].token, draws[r].sampled_logprob, draws[r].model_logprob};
+    }
+    return live_.size();
+  }
+
+  const ModelConfig config_;
+  const kernels::AttentionShape shape_;
+  const int64_t q_width_, kv_width_;
+  PackedWeights weights_;
+  PageCache cache_;
+  AlignedFloats cosine_, sine_;  // [context, head_size / 2]
+  // The rows of the chunk in work, and their activations.
+  std::vector<DecodeRow> live_;
+  AlignedFloats x_;         // [kChunk, hidden], the residual stream
+  AlignedFloats normed_;    // [kChunk, hidden]
+  AlignedFloats qkv_;       // [kChunk, q_width + 2 kv_width]
+  AlignedFloats attended_;  // [kChunk, q_width]
+  AlignedFloats gated_;     // [kChunk, intermediate]
+  AlignedFloats logits_;    // [kChunk, vocabulary]
+  AlignedFloats scratch_;
+};
+
+}  // namespace
+
+std::unique_ptr<Decoder> MakeCpuDecoder(const ModelConfig& config, int64_t slots) {
+  return std::make_unique<CpuDecoder>(config, slots);
+}
+
+}  // namespace tandem

@@ -1,0 +1,83 @@
+#include "rollout/env/task_file.h"
+
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
+
+#include "absl/strings/str_split.h"
+#include "base/file.h"
+#include "base/status.h"
+#include "rollout/env/split.h"
+
+namespace tandem {
+namespace {
+
+using Object = google::protobuf::Struct;
+
+absl::StatusOr<Object> ParseLine(const std::string& line) {
+  Object object;
+  const auto parsed = google::protobuf::util::JsonStringToMessage(line, &object);
+  if (!parsed.ok()) return absl::InvalidArgumentError("not a JSON object");
+  return object;
+}
+
+absl::StatusOr<std::string> Text(const Object& object, const std::string& key, std::string_view alphabet) {
+  const auto found = object.fields().find(key);
+  if (found == object.fields().end()) return absl::InvalidArgumentError(absl::StrCat("key ", key, " is missing"));
+  if (found->second.kind_case() != google::protobuf::Value::kStringValue) {
+    return absl::InvalidArgumentError(absl::StrCat(key, ": expected text in quotes"));
+  }
+  const std::string& text = found->second.string_value();
+  if (text.empty()) return absl::InvalidArgumentError(absl::StrCat(key, ": expected text, found none"));
+  const size_t stranger = text.find_first_not_of(alphabet);
+  if (stranger != std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat(key, ": character ", stranger + 1, " of \"", text,
+                                                   "\" is not in the alphabet ", std::string(alphabet)));
+  }
+  return text;
+}
+
+absl::StatusOr<Task> ReadTask(const std::string& line, std::string_view alphabet, TaskFile::Check check) {
+  TANDEM_ASSIGN_OR_RETURN(const Object object, ParseLine(line));
+  Task task;
+  TANDEM_ASSIGN_OR_RETURN(task.question, Text(object, "question", alphabet));
+  TANDEM_ASSIGN_OR_RETURN(task.answer, Text(object, "answer", alphabet));
+  if (object.fields().contains("plan")) {
+    TANDEM_ASSIGN_OR_RETURN(task.plan, Text(object, "plan", alphabet));
+  }
+  TANDEM_RETURN_IF_ERROR(check(task));
+  return task;
+}
+
+}  // namespace
+
+absl::StatusOr<TaskFile> TaskFile::Read(const std::string& path, const proto::EnvironmentConfig& config,
+                                        std::string_view alphabet, Check check) {
+  TANDEM_ASSIGN_OR_RETURN(const std::string bytes, ReadFile(path));
+  TaskFile file;
+  file.path_ = path;
+  int number = 0, tasks = 0;
+  for (const std::string& line : std::vector<std::string>(absl::StrSplit(bytes, '\n'))) {
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    absl::StatusOr<Task> task = ReadTask(line, alphabet, check);
+    if (!task.ok()) return Annotate(task.status(), absl::StrCat(path, ":", number));
+    ++tasks;
+    file.splits_[SplitOf(task->question, config)].push_back(*std::move(task));
+  }
+  if (tasks == 0) return absl::InvalidArgumentError(absl::StrCat(path, ": there are no tasks in it"));
+  return file;
+}
+
+absl::StatusOr<Task> TaskFile::Get(proto::Split split, uint64_t index) const {
+  const std::vector<Task>& tasks = splits_[split];
+  if (tasks.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, ": no question falls into the ", std::string(SplitName(split)),
+                     " split; add questions, or raise environment.validation_share or heldout_share"));
+  }
+  Task task = tasks[index % tasks.size()];
+  task.index = index;
+  return task;
+}
+
+}  // namespace tandem

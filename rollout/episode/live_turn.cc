@@ -1,0 +1,111 @@
+#include "rollout/episode/live_turn.h"
+
+#include <utility>
+
+#include "base/status.h"
+
+namespace tandem {
+namespace {
+
+void RecordRuns(const std::vector<VersionCount>& runs, google::protobuf::RepeatedPtrField<proto::VersionRun>* into) {
+  into->Reserve(static_cast<int>(runs.size()));
+  for (const VersionCount& run : runs) {
+    proto::VersionRun* recorded = into->Add();
+    recorded->mutable_version()->set_incarnation(run.version.incarnation);
+    recorded->mutable_version()->set_number(run.version.number);
+    recorded->set_count(run.count);
+  }
+}
+
+}  // namespace
+
+LiveTurn::LiveTurn(TurnStart start, const CharacterTokenizer& tokenizer, const Clock& clock)
+    : start_(std::move(start)), tokenizer_(tokenizer), clock_(clock), started_s_(clock.Now()) {}
+
+void LiveTurn::Wait(std::coroutine_handle<> waiter, bool for_token) {
+  TANDEM_CHECK(!waiter_);
+  waiter_ = waiter;
+  waits_for_token_ = for_token;
+}
+
+void LiveTurn::OnToken(int32_t id) {
+  if (first_token_s_ < 0) first_token_s_ = clock_.Now();
+  if (id == CharacterTokenizer::kEnd) return;
+  text_ += tokenizer_.Character(id);
+  if (waiter_ && waits_for_token_) std::exchange(waiter_, {}).resume();
+}
+
+void LiveTurn::OnDone(GenerateResult result) {
+  TANDEM_CHECK(!ended_);
+  result_ = std::move(result);
+  if (cancelled_) result_.finish = proto::CANCELLED;
+  ended_ = true;
+  ended_s_ = clock_.Now();
+  if (first_token_s_ < 0) first_token_s_ = ended_s_;
+  if (waiter_) std::exchange(waiter_, {}).resume();
+}
+
+void LiveTurn::Cancel() {
+  if (ended_ || cancelled_) return;
+  cancelled_ = true;
+  waiter_ = {};
+  seat().player->Cancel(*this);
+  TANDEM_CHECK(ended_);
+}
+
+void LiveTurn::AddFault(std::string_view kind, std::string detail) {
+  proto::Fault& fault = faults_.emplace_back();
+  fault.set_kind(std::string(kind));
+  fault.set_detail(std::move(detail));
+}
+
+TurnTokens LiveTurn::Record(uint32_t index, double reward, bool with_text, proto::Turn* turn) {
+  index_ = index;
+  turn->set_turn(index);
+  for (const LiveTurn* parent : start_.parents) turn->add_parents(parent->index());
+  turn->set_role(seat().role);
+  turn->set_policy(seat().policy);
+  turn->set_node(node());
+  turn->set_prompt_tokens(static_cast<uint32_t>(prompt().size()));
+  turn->set_output_tokens(static_cast<uint32_t>(tokens()));
+  RecordRuns(result_.version_runs, turn->mutable_version_runs());
+  RecordRuns(result_.cache_runs, turn->mutable_cache_runs());
+  turn->mutable_sampling()->set_temperature(temperature());
+  turn->mutable_sampling()->set_max_new_tokens(static_cast<uint32_t>(seat().max_new_tokens));
+  turn->set_random_key(random_key());
+  turn->set_finish(finish());
+  turn->set_terminated(stopped_by_itself());
+  turn->set_truncated(finish() == proto::LENGTH);
+  turn->set_masked(masked_);
+  for (proto::Fault& fault : faults_) *turn->add_faults() = std::move(fault);
+  proto::NamedValue* team = turn->add_rewards();
+  team->set_name("team");
+  team->set_value(static_cast<float>(reward));
+  turn->mutable_times()->set_started(started_s_);
+  turn->mutable_times()->set_first_token(first_token_s_);
+  turn->mutable_times()->set_ended(ended_s_);
+  if (with_text) RecordText(turn);
+  TurnTokens tokens;
+  tokens.loss_mask.assign(result_.output.size(), masked_ ? 0 : 1);
+  tokens.prompt_ids = std::move(start_.prompt);
+  tokens.output_ids = std::move(result_.output);
+  tokens.sampled_logprobs = std::move(result_.sampled_logprobs);
+  tokens.model_logprobs = std::move(result_.model_logprobs);
+  return tokens;
+}
+
+void LiveTurn::RecordText(proto::Turn* turn) const {
+  turn->set_prompt_text(tokenizer_.Decode(start_.prompt));
+  if (result_.version_runs.empty()) {
+    turn->add_output_pieces(text_);
+    return;
+  }
+  size_t at = 0;
+  for (const VersionCount& run : result_.version_runs) {
+    const auto begin = result_.output.begin() + static_cast<ptrdiff_t>(at);
+    turn->add_output_pieces(tokenizer_.Decode(std::vector<int32_t>(begin, begin + run.count)));
+    at += run.count;
+  }
+}
+
+}  // namespace tandem

@@ -1,0 +1,44 @@
+// Which weights the engines have, and which there are.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "absl/status/status.h"
+#include "exchange/link.h"
+#include "rollout/cast.h"
+
+namespace tandem {
+
+// Keeps the engines at the newest version that was heard of. Not thread-safe; `cast` and `link` outlive it.
+class WeightWatch {
+ public:
+  WeightWatch(Cast* cast, WorkerLink* link) : cast_(cast), link_(link) {}
+
+  // There is this version: an announcement, a grant or a ticket said so. Announcements may be lost, so that any of them
+  // will do.
+  void HeardOf(const std::string& policy, const proto::Version& version);
+
+  // Asks for weights newer than the engines', where there are any that are not on their way.
+  void Fetch();
+
+  // Installs; live turns go on with the new weights at the next step. kInvalidArgument: not the size of the policy's
+  // model.
+  absl::Status Install(const WeightsArrived& weights);
+
+  uint32_t installed() const { return installed_; }  // versions, since the start
+
+ private:
+  struct Policy {
+    bool heard = false;
+    VersionId newest;
+    bool fetching = false;
+  };
+
+  Cast* const cast_;
+  WorkerLink* const link_;
+  std::map<std::string, Policy> policies_;
+  uint32_t installed_ = 0;
+};
+
+}  // namespace tandem

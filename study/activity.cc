@@ -1,0 +1,145 @@
+#include "study/activity.h"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "study/timeline.h"
+
+namespace tandem {
+namespace {
+
+constexpr size_t kBins = 140;
+constexpr size_t kWorkerRows = 6;
+
+struct Span {
+  double from, to;
+};
+
+// What a step's record speaks for. Without step_s: from the record before.
+Span StepSpan(const std::vector<Json>& steps, size_t i) {
+  const double to = Number(steps[i], "time_s");
+  if (const double length = Number(steps[i], "step_s"); length > 0) return {to - length, to};
+  return {i > 0 ? Number(steps[i - 1], "time_s") : to, to};
+}
+
+// From the start of the earliest of the steps to the end of the last; to < from when there is none.
+Span StageSpan(const std::map<std::string, std::vector<Json>>& by_policy) {
+  Span stage = {std::numeric_limits<double>::infinity(), -1};
+  for (const auto& [policy, steps] : by_policy) {
+    if (steps.empty()) continue;
+    stage.from = std::min(stage.from, std::max(0.0, StepSpan(steps, 0).from));
+    stage.to = std::max(stage.to, Number(steps.back(), "time_s"));
+  }
+  return stage;
+}
+
+// Mean of shares over the time that they cover within `window`.
+struct WindowMean {
+  double sum = 0, covered = 0;
+  void Add(Span span, double share, Span window) {
+    const double overlap = std::min(span.to, window.to) - std::max(span.from, window.from);
+    if (!(overlap > 0) || !std::isfinite(share)) return;
+    sum += share * overlap;
+    covered += overlap;
+  }
+  double Value() const { return covered > 0 ? sum / covered : std::numeric_limits<double>::quiet_NaN(); }
+};
+
+struct Wait {
+  Timeline::Track track;
+  WindowMean mean;
+};
+
+Json WaitRow(const Timeline& timeline, const std::string& name, const std::string& side, const Wait& wait) {
+  return {{"name", name}, {"side", side}, {"share", timeline.Mean(wait.track)}, {"mean", Rounded(wait.mean.Value())}};
+}
+
+void AddTrainers(const RunRecords& records, const Timeline& timeline, Span window, Json& activity) {
+  for (const std::string& policy : records.policies) {
+    Timeline::Track trained = timeline.NewTrack();
+    Wait wait = {timeline.NewTrack(), {}};
+    for (const auto* stage : {&records.sft, &records.steps}) {
+      const auto found = stage->find(policy);
+      if (found == stage->end()) continue;
+      for (size_t i = 0; i < found->second.size(); ++i) {
+        const Span span = StepSpan(found->second, i);
+        const double share = Number(found->second[i], "wait_share");
+        timeline.Add(span.from, span.to, Number(found->second[i], "tokens_per_s"), trained);
+        timeline.Add(span.from, span.to, share, wait.track);
+        wait.mean.Add(span, share, window);
+      }
+    }
+    activity["trained"][policy] = timeline.PerSecond(trained);
+    Json row = WaitRow(timeline, policy, "trainer", wait);
+    row["policy"] = policy;
+    activity["waits"].push_back(std::move(row));
+  }
+}
+
+void AddWorkers(const RunRecords& records, const Timeline& timeline, Span window, Json& activity) {
+  Timeline::Track generated = timeline.NewTrack(), finished = timeline.NewTrack(), masked = timeline.NewTrack();
+  std::map<std::string, Timeline::Track> faults;
+  std::map<std::string, Wait> waits;  // by worker
+  Wait all = {timeline.NewTrack(), {}};
+  double tokens = 0;
+  for (const Json& record : records.rollout) {
+    const double to = Number(record, "time_s"), length = Number(record, "interval_s");
+    tokens += Number(record, "tokens_generated");
+    if (!(length > 0)) continue;
+    const Span span = {to - length, to};
+    const auto spread = [&](double total, Timeline::Track& track) {
+      timeline.Add(span.from, span.to, total / length, track);
+    };
+    spread(Number(record, "tokens_generated"), generated);
+    spread(Number(record, "episodes"), finished);
+    spread(Number(record, "masked_tokens"), masked);
+    for (const auto& fault : Child(record, "faults").items()) {
+      if (!fault.value().is_number()) continue;
+      spread(fault.value().get<double>(), faults.try_emplace(fault.key(), timeline.NewTrack()).first->second);
+    }
+    const double share = Number(record, "wait_share");
+    Wait& wait = waits.try_emplace(Text(record, "worker"), Wait{timeline.NewTrack(), {}}).first->second;
+    for (Wait* one : {&wait, &all}) {
+      timeline.Add(span.from, span.to, share, one->track);
+      one->mean.Add(span, share, window);
+    }
+  }
+  activity["tokens_generated"] = Rounded(tokens);
+  activity["generated"] = timeline.PerSecond(generated);
+  activity["finished"] = timeline.Total(finished);
+  activity["masked_tokens"] = timeline.Total(masked);
+  for (const auto& [kind, track] : faults) activity["faults"][kind] = timeline.Total(track);
+  if (waits.size() > kWorkerRows) {
+    activity["waits"].push_back(WaitRow(timeline, absl::StrCat(waits.size(), " workers"), "worker", all));
+  } else {
+    for (const auto& [worker, wait] : waits) activity["waits"].push_back(WaitRow(timeline, worker, "worker", wait));
+  }
+}
+
+Json SpanOrNull(Span span) {
+  if (!(span.to > span.from)) return nullptr;
+  return Json::array({Rounded(span.from), Rounded(span.to)});
+}
+
+}  // namespace
+
+Json Activity(const RunRecords& records) {
+  const Timeline timeline(records.end_s, kBins);
+  Json activity = {{"width_s", Rounded(timeline.width_s())},
+                   {"bins", timeline.bins()},
+                   {"trained", Json::object()},
+                   {"waits", Json::array()},
+                   {"faults", Json::object()}};
+  const Span window = StageSpan(records.steps);
+  AddTrainers(records, timeline, window, activity);
+  AddWorkers(records, timeline, window, activity);
+  return activity;
+}
+
+Json Stages(const RunRecords& records) {
+  return {{"sft", SpanOrNull(StageSpan(records.sft))}, {"train", SpanOrNull(StageSpan(records.steps))}};
+}
+
+}  // namespace tandem

@@ -1,0 +1,314 @@
+#include "rollout/engine/engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <utility>
+
+#include "kernels/instruction_set.h"
+#include "tests/engine/turn_harness.h"
+
+namespace tandem {
+namespace {
+
+using testing::ElementsAre;
+
+class EngineTest : public testing::Test {
+ protected:
+  void Make(int64_t slots, int64_t max_batch) {
+    engine_ = std::make_unique<Engine>(MakeCpuDecoder(config_, slots), max_batch);
+    ASSERT_TRUE(engine_->Install({1, 0}, WeightsOf(config_, {1, 0})).ok());
+  }
+  // Submits a turn; its result is results_[the number returned].
+  size_t Submit(const GenerateRequest& request, Engine::OnToken on_token = {}) {
+    const size_t number = requests_.size();
+    requests_.push_back(request);
+    results_.emplace_back();
+    auto id = engine_->Submit(request, std::move(on_token),
+                              [this, number](GenerateResult result) { results_[number] = std::move(result); });
+    EXPECT_TRUE(id.ok()) << id.status();
+    ids_.push_back(*id);
+    return number;
+  }
+  void Finish() {
+    while (engine_->Step() > 0) {
+    }
+    EXPECT_EQ(engine_->live(), 0u);
+  }
+  GenerateRequest Turn(std::vector<int32_t> prompt, int32_t most, uint64_t key = 5) {
+    return {.prompt = std::move(prompt), .max_new_tokens = most, .random_key = key};
+  }
+
+  ModelConfig config_ = TinyModel();
+  std::unique_ptr<Engine> engine_;
+  std::vector<GenerateRequest> requests_;
+  std::vector<GenerateResult> results_;
+  std::vector<Engine::RequestId> ids_;
+};
+
+// Random batches, orders, cancellations and versions: every turn is, bit for bit, the function of its request and its
+// version runs that Replay computes alone. Invariants 5 and 6.
+TEST_F(EngineTest, TurnsDependOnNothingButTheirRequestAndVersions) {
+  Replay replay(config_);
+  int swapped_turns = 0, checked = 0;
+  for (uint64_t seed = 0; seed < 25; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    RandomStream random(MixKey(1234, seed));
+    constexpr int64_t kBatches[] = {1, 2, 3, 7, 16, 64};
+    Make(/*slots=*/static_cast<int64_t>(1 + random.Below(80)), kBatches[random.Below(6)]);
+    requests_.clear(), results_.clear(), ids_.clear();
+    uint32_t version = 0;
+    const uint64_t turns = 1 + random.Below(40);
+    while (requests_.size() < turns || engine_->live() > 0) {
+      for (uint64_t n = random.Below(9); n > 0 && requests_.size() < turns; --n) Submit(RandomTurn(config_, random));
+      if (random.Below(25) == 0) engine_->Cancel(ids_[random.Below(ids_.size())]);
+      if (random.Below(6) == 0) {
+        ++version;
+        ASSERT_TRUE(engine_->Install({1, version}, WeightsOf(config_, {1, version})).ok());
+      }
+      engine_->Step();
+    }
+    for (size_t n = 0; n < turns; ++n) {
+      if (results_[n].finish == proto::CANCELLED) continue;
+      ASSERT_NO_FATAL_FAILURE(replay.Check(requests_[n], results_[n])) << "turn " << n;
+      swapped_turns += results_[n].version_runs.size() > 1;
+      ++checked;
+    }
+  }
+  EXPECT_GT(swapped_turns, 30);
+  EXPECT_GT(checked, 200);
+}
+
+// The same turns again, in other batches and orders, under one version: equal token for token.
+TEST_F(EngineTest, SameTurnsInAnyBatchAndOrderGiveTheSameBits) {
+  for (const std::string& instructions : kernels::InstructionSets()) {
+    kernels::ForceInstructionSet(instructions);
+    std::map<uint64_t, GenerateResult> first;
+    for (int64_t batch : {1, 5, 64}) {
+      Make(/*slots=*/batch + 7, batch);
+      requests_.clear(), results_.clear(), ids_.clear();
+      RandomStream random(9);
+      std::vector<GenerateRequest> turns;
+      for (int n = 0; n < 30; ++n) turns.push_back(RandomTurn(config_, random));
+      RandomStream order(batch);
+      for (size_t n = turns.size(); n > 1; --n) std::swap(turns[n - 1], turns[order.Below(n)]);
+      for (const auto& turn : turns) Submit(turn);
+      Finish();
+      for (size_t n = 0; n < turns.size(); ++n) {
+        auto [found, inserted] = first.try_emplace(turns[n].random_key, results_[n]);
+        if (inserted) continue;
+        ASSERT_EQ(found->second.output, results_[n].output) << instructions << " batch " << batch;
+        ASSERT_EQ(found->second.sampled_logprobs, results_[n].sampled_logprobs);
+        ASSERT_EQ(found->second.model_logprobs, results_[n].model_logprobs);
+      }
+    }
+  }
+  kernels::ForceInstructionSet("");
+}
+
+TEST_F(EngineTest, SwapInMidTurnKeepsTheCacheAndStampsEveryToken) {
+  Make(4, 4);
+  GenerateRequest turn = Turn({1, 2, 3}, 7);
+  int tokens = 0;
+  Submit(turn, [&](int32_t) { ++tokens; });
+  for (uint32_t version = 0; tokens < 7; ++version) {
+    if (tokens == 3 || tokens == 5) {
+      ASSERT_TRUE(engine_->Install({1, version}, WeightsOf(config_, {1, version})).ok());
+    }
+    engine_->Step();
+  }
+  // Tokens 0-2 by version 0, 3-4 by 3, 5-6 by 5. The cache: 3 of the prompt and tokens 0-5; a token enters it one step
+  // after it was written, so the row that wrote token i also read token i - 1.
+  const auto is = [](uint32_t number, uint32_t count) {
+    return testing::AllOf(testing::Field(&VersionCount::version, VersionId{1, number}),
+                          testing::Field(&VersionCount::count, count));
+  };
+  EXPECT_THAT(results_[0].version_runs, ElementsAre(is(0, 3), is(3, 2), is(5, 2)));
+  EXPECT_THAT(results_[0].cache_runs, ElementsAre(is(0, 5), is(3, 2), is(5, 2)));
+  Replay(config_).Check(turn, results_[0]);
+}
+
+TEST_F(EngineTest, VersionsNeverGoBack) {
+  Make(4, 4);
+  const std::vector<float> weights = WeightsOf(config_, {1, 3});
+  ASSERT_TRUE(engine_->Install({1, 3}, weights).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(engine_->Install({1, 2}, weights)));
+  EXPECT_TRUE(absl::IsFailedPrecondition(engine_->Install({0, 9}, weights)));
+  EXPECT_TRUE(engine_->Install({1, 3}, weights).ok());
+  EXPECT_TRUE(engine_->Install({2, 0}, weights).ok());
+  EXPECT_EQ(engine_->version(), (VersionId{2, 0}));
+  const absl::Status status = engine_->Install({2, 1}, std::span(weights).first(10));
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_EQ(engine_->version(), (VersionId{2, 0}));
+}
+
+TEST_F(EngineTest, NothingRunsBeforeTheFirstInstall) {
+  engine_ = std::make_unique<Engine>(MakeCpuDecoder(config_, 2), 2);
+  Submit(Turn({1}, 1));
+  EXPECT_EQ(engine_->Step(), 0);
+  EXPECT_EQ(engine_->live(), 1u);
+  ASSERT_TRUE(engine_->Install({1, 0}, WeightsOf(config_, {1, 0})).ok());
+  EXPECT_EQ(engine_->Step(), 1);
+  EXPECT_EQ(engine_->Step(), 0);
+}
+
+TEST_F(EngineTest, SaysWhatIsWrongWithARequest) {
+  Make(2, 2);
+  const auto error = [&](GenerateRequest request) {
+    auto id = engine_->Submit(std::move(request), {}, [](GenerateResult) { ADD_FAILURE(); });
+    EXPECT_TRUE(absl::IsInvalidArgument(id.status()));
+    return std::string(id.status().message());
+  };
+  EXPECT_EQ(error(Turn({}, 1)), "prompt of 0 tokens: 1 to 39 fit a context of 40 with a token of output");
+  EXPECT_EQ(error(Turn(std::vector<int32_t>(40, 1), 1)),
+            "prompt of 40 tokens: 1 to 39 fit a context of 40 with a token of output");
+  EXPECT_EQ(error(Turn({1, 12}, 1)), "prompt holds id 12, the vocabulary 0 to 11");
+  EXPECT_EQ(error(Turn({-1}, 1)), "prompt holds id -1, the vocabulary 0 to 11");
+  EXPECT_EQ(error(Turn({1}, 0)), "max_new_tokens is 0, at least 1 expected");
+  GenerateRequest cold = Turn({1}, 1);
+  cold.temperature = -1;
+  EXPECT_EQ(error(cold), "temperature is -1, 0 or more expected");
+  EXPECT_EQ(engine_->live(), 0u);
+}
+
+TEST_F(EngineTest, OutputEndsWithTheContext) {
+  Make(2, 16);
+  Submit(Turn(std::vector<int32_t>(33, 1), 100));
+  Submit(Turn(std::vector<int32_t>(39, 1), 100));
+  Finish();
+  EXPECT_EQ(results_[0].output.size(), 7u);
+  EXPECT_EQ(results_[1].output.size(), 1u);
+  EXPECT_EQ(results_[0].finish, proto::LENGTH);
+}
+
+TEST_F(EngineTest, StopIdEndsTheTurnAndIsItsLastToken) {
+  Make(2, 16);
+  GenerateRequest turn = Turn({1, 2}, 30);
+  Submit(turn);
+  Finish();
+  const std::vector<int32_t> free = results_[0].output;
+  turn.stop_id = free[4];
+  Submit(turn);
+  Finish();
+  EXPECT_EQ(results_[1].finish, proto::STOP);
+  const size_t end = std::find(free.begin(), free.end(), turn.stop_id) - free.begin() + 1;
+  EXPECT_EQ(results_[1].output, std::vector<int32_t>(free.begin(), free.begin() + end));
+}
+
+TEST_F(EngineTest, GreedyTakesTheMostProbableTokenWhateverTheKey) {
+  Make(2, 16);
+  GenerateRequest turn = Turn({1, 2}, 12);
+  turn.temperature = 0;
+  Submit(turn);
+  turn.random_key = 99;
+  Submit(turn);
+  Finish();
+  EXPECT_EQ(results_[0].output, results_[1].output);
+  EXPECT_EQ(results_[0].sampled_logprobs, std::vector<float>(12, 0.0f));
+  for (float logprob : results_[0].model_logprobs) EXPECT_GE(logprob, std::log(1.0f / 12));
+}
+
+TEST_F(EngineTest, CancelGivesWhatThereIsAndFreesTheSlot) {
+  Make(/*slots=*/1, /*max_batch=*/1);
+  Submit(Turn({1, 2}, 30));
+  const size_t second = Submit(Turn({3}, 2, 6));
+  const size_t third = Submit(Turn({4}, 2, 7));
+  engine_->Step();
+  engine_->Step();
+  engine_->Cancel(ids_[0]);
+  EXPECT_EQ(results_[0].finish, proto::CANCELLED);
+  EXPECT_EQ(results_[0].output.size(), 2u);
+  EXPECT_EQ(Expand(results_[0].version_runs).size(), 2u);
+  engine_->Cancel(ids_[0]);       // has ended: nothing happens
+  engine_->Cancel(ids_[third]);   // still waiting
+  EXPECT_EQ(results_[third].finish, proto::CANCELLED);
+  EXPECT_TRUE(results_[third].output.empty());
+  Finish();
+  EXPECT_EQ(results_[second].output.size(), 2u);
+}
+
+TEST_F(EngineTest, CancellingTheOneThatReadsASharedPromptDoesNotStopTheOthers) {
+  Make(/*slots=*/8, /*max_batch=*/4);
+  const GenerateRequest turn = Turn({1, 2, 3, 4, 5, 6, 7, 8, 9}, 3);
+  std::vector<size_t> turns;
+  Submit(turn);
+  Submit(Turn({1}, 30, 8), [&](int32_t) { engine_->Cancel(ids_[0]); });
+  turns.push_back(Submit(turn));
+  turns.push_back(Submit(turn));
+  Finish();
+  EXPECT_EQ(results_[0].finish, proto::CANCELLED);
+  for (size_t n : turns) Replay(config_).Check(turn, results_[n]);
+}
+
+TEST_F(EngineTest, CallbacksMaySubmitAndCancel) {
+  Make(3, 8);
+  int chain = 0, tokens = 0;
+  std::function<void(GenerateResult)> again = [&](GenerateResult) {
+    if (++chain < 20) ASSERT_TRUE(engine_->Submit(Turn({1, 2}, 2, chain), {}, again).ok());
+  };
+  ASSERT_TRUE(engine_->Submit(Turn({1}, 1), {}, again).ok());
+  // Cancels itself from its own callback, whose captured state must outlive the call, and takes its place anew.
+  const std::vector<int> captured(100, 7);
+  const size_t self = Submit(Turn({5}, 30), [&, captured](int32_t) {
+    if (++tokens < 2) return;
+    engine_->Cancel(ids_[1]);
+    engine_->Cancel(ids_[0]);
+    ASSERT_TRUE(engine_->Submit(Turn({6}, 1), {}, {}).ok());
+    EXPECT_THAT(captured, testing::Each(7));
+  });
+  Submit(Turn({7}, 30, 3));
+  Finish();
+  EXPECT_EQ(chain, 20);
+  EXPECT_EQ(tokens, 2);
+  EXPECT_EQ(results_[self].finish, proto::CANCELLED);
+  EXPECT_EQ(results_[1].finish, proto::CANCELLED);
+  EXPECT_EQ(results_[self].output.size(), 2u);
+  EXPECT_EQ(results_[1].output.size(), 1u);
+}
+
+TEST_F(EngineTest, TurnsThatAskTheSameReadThePromptOnce) {
+  Make(/*slots=*/32, /*max_batch=*/16);
+  for (uint64_t key = 0; key < 16; ++key) Submit(Turn({1, 2, 3, 4, 5, 6, 7, 8}, 1, key));
+  Finish();
+  // One reads all 8 tokens; the other 15 only the last one.
+  EXPECT_EQ(engine_->rows_run(), 8u + 15u);
+  Submit(Turn({1, 2, 3, 4, 5, 6, 7, 8}, 1, 99));
+  Finish();
+  EXPECT_EQ(engine_->rows_run(), 24u);  // kept after the turns ended
+  ASSERT_TRUE(engine_->Install({1, 1}, WeightsOf(config_, {1, 1})).ok());
+  Submit(Turn({1, 2, 3, 4, 5, 6, 7, 8}, 1, 99));
+  Finish();
+  EXPECT_EQ(engine_->rows_run(), 32u);  // not across versions
+}
+
+// Pearson's chi-square of the first tokens of 20,000 turns against the probabilities that the engine itself states.
+TEST_F(EngineTest, FrequenciesMatchTheStatedProbabilities) {
+  for (float temperature : {1.0f, 0.6f}) {
+    Make(128, 64);
+    constexpr int kDraws = 20000;
+    std::map<int32_t, int> counts;
+    std::map<int32_t, double> probabilities;
+    for (int n = 0; n < kDraws; ++n) {
+      GenerateRequest turn = Turn({1, 2, 3}, 1, MixKey(42, n));
+      turn.temperature = temperature;
+      ASSERT_TRUE(engine_->Submit(turn, {}, [&](GenerateResult result) {
+        ++counts[result.output[0]];
+        probabilities[result.output[0]] = std::exp(result.sampled_logprobs[0]);
+      }).ok());
+    }
+    Finish();
+    double total = 0, chi_square = 0;
+    for (const auto& [token, probability] : probabilities) {
+      total += probability;
+      const double expected = probability * kDraws;
+      chi_square += (counts[token] - expected) * (counts[token] - expected) / expected;
+    }
+    EXPECT_GE(probabilities.size(), 5u);
+    EXPECT_NEAR(total, 1, 2e-3);  // tokens too rare to be drawn are missing
+    const double freedom = static_cast<double>(probabilities.size()) - 1;
+    EXPECT_LT(chi_square, freedom + 3.5 * std::sqrt(2 * freedom)) << "temperature " << temperature;
+  }
+}
+
+}  // namespace
+}  // namespace tandem

@@ -1,0 +1,115 @@
+// Turns, weights and a reference for tests of the engine.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "base/random.h"
+#include "policy/model_config.h"
+#include "rollout/engine/decoder.h"
+#include "rollout/engine/engine.h"
+
+namespace tandem {
+
+inline ModelConfig TinyModel() {
+  return {.vocabulary = 12, .hidden = 32, .layers = 2, .heads = 4, .kv_heads = 2, .intermediate = 40, .context = 40};
+}
+
+// Weights of about unit logits that depend on the version alone.
+inline std::vector<float> WeightsOf(const ModelConfig& config, VersionId version) {
+  RandomStream random(MixKey(version.incarnation, version.number));
+  std::vector<float> weights(ParameterCount(config));
+  for (const Parameter& parameter : ParameterLayout(config)) {
+    const bool norm = parameter.shape.size() == 1;
+    const double scale = norm ? 0.2 : 2.5 / std::sqrt(static_cast<double>(parameter.shape.back()));
+    for (int64_t i = 0; i < parameter.size(); ++i) {
+      weights[parameter.offset + i] = static_cast<float>((norm ? 1 : 0) + scale * (2 * random.Uniform() - 1));
+    }
+  }
+  return weights;
+}
+
+// A turn with a prompt out of few, so that prompts are shared.
+inline GenerateRequest RandomTurn(const ModelConfig& config, RandomStream& random) {
+  const uint64_t which = random.Below(12);
+  RandomStream prompt_random(MixKey(77, which));
+  GenerateRequest request;
+  const auto size = 1 + prompt_random.Below(which == 0 ? 30 : 9);
+  for (uint64_t i = 0; i < size; ++i) request.prompt.push_back(static_cast<int32_t>(prompt_random.Below(config.vocabulary)));
+  constexpr float kTemperatures[] = {1, 1, 1, 0.7f, 0};
+  request.temperature = kTemperatures[random.Below(5)];
+  request.max_new_tokens = static_cast<int32_t>(1 + random.Below(25));
+  request.stop_id = random.Below(2) == 0 ? 0 : -1;
+  request.random_key = random.Next();
+  return request;
+}
+
+inline std::vector<VersionId> Expand(const std::vector<VersionCount>& runs) {
+  std::vector<VersionId> versions;
+  for (const VersionCount& run : runs) versions.insert(versions.end(), run.count, run.version);
+  return versions;
+}
+
+// Computes a turn alone, row after row, from nothing but its request and its version runs: what the engine promises.
+class Replay {
+ public:
+  explicit Replay(const ModelConfig& config) : config_(config), decoder_(MakeCpuDecoder(config, 1)) {}
+
+  // Expects that `result` is, bit for bit, what the request and the runs say.
+  void Check(const GenerateRequest& request, const GenerateResult& result) {
+    const std::vector<VersionId> cache = Expand(result.cache_runs), writers = Expand(result.version_runs);
+    const size_t prompt = request.prompt.size(), output = result.output.size();
+    ASSERT_EQ(writers.size(), output);
+    ASSERT_EQ(result.sampled_logprobs.size(), output);
+    ASSERT_EQ(result.model_logprobs.size(), output);
+    ASSERT_EQ(cache.size(), prompt + output - 1);
+    for (size_t position = 0; position < cache.size(); ++position) {
+      Use(cache[position]);
+      const bool sample = position + 1 >= prompt;
+      const int32_t token = position < prompt ? request.prompt[position] : result.output[position - prompt];
+      const DecodeRow row{token, 0, static_cast<int32_t>(position), sample, request.temperature, request.random_key};
+      SampledToken sampled{};
+      decoder_->Run({&row, 1}, {&sampled, sample ? 1u : 0u});
+      if (!sample) continue;
+      const size_t i = position + 1 - prompt;
+      ASSERT_EQ(writers[i], cache[position]);  // one version in a decode step
+      ASSERT_EQ(sampled.token, result.output[i]) << "token " << i;
+      ASSERT_EQ(sampled.sampled_logprob, result.sampled_logprobs[i]) << "token " << i;
+      ASSERT_EQ(sampled.model_logprob, result.model_logprobs[i]) << "token " << i;
+    }
+    CheckEnd(request, result);
+  }
+
+ private:
+  void CheckEnd(const GenerateRequest& request, const GenerateResult& result) {
+    for (size_t i = 0; i + 1 < result.output.size(); ++i) ASSERT_NE(result.output[i], request.stop_id);
+    const auto room = std::min<int64_t>(request.max_new_tokens, config_.context - request.prompt.size());
+    if (result.finish == proto::STOP) {
+      EXPECT_EQ(result.output.back(), request.stop_id);
+    } else {
+      EXPECT_EQ(result.finish, proto::LENGTH);
+      EXPECT_EQ(static_cast<int64_t>(result.output.size()), room);
+    }
+  }
+
+  void Use(VersionId version) {
+    if (loaded_ && version == version_) return;
+    auto& weights = weights_[version];
+    if (weights.empty()) weights = WeightsOf(config_, version);
+    ASSERT_TRUE(decoder_->Load(weights).ok());
+    version_ = version;
+    loaded_ = true;
+  }
+
+  const ModelConfig config_;
+  std::unique_ptr<Decoder> decoder_;
+  std::map<VersionId, std::vector<float>> weights_;
+  VersionId version_;
+  bool loaded_ = false;
+};
+
+}  // namespace tandem

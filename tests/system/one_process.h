@@ -1,0 +1,102 @@
+// A whole run, exchange, trainers and workers, as threads of the test.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+#include <zmq.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "exchange/service.h"
+#include "launch/config.h"
+#include "policy/tokenizer.h"
+#include "rollout/worker.h"
+#include "trainer/checkpoint.h"
+#include "trainer/trainer.h"
+
+namespace tandem {
+
+// A folder that is there as long as it is.
+class ScratchFolder {
+ public:
+  ScratchFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "tandem-system-XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+  }
+  ~ScratchFolder() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+inline absl::StatusOr<std::unique_ptr<Environment>> EnvironmentOf(const LoadedConfig& loaded) {
+  return MakeEnvironment(loaded.config.environment(), loaded.config.seed(), loaded.folder);
+}
+
+inline int64_t VocabularyOf(const Environment& environment) {
+  return CharacterTokenizer::Create(environment.alphabet())->vocabulary();
+}
+
+inline absl::StatusOr<std::unique_ptr<Decoder>> CpuDecoder(const ModelConfig& shape, int64_t slots) {
+  return MakeCpuDecoder(shape, slots);
+}
+
+// The first error of any part; OK when the run finished.
+inline absl::Status RunInOneProcess(const LoadedConfig& loaded, const std::string& folder, int workers) {
+  const std::string endpoint = absl::StrCat("inproc://", folder);
+  zmq::context_t context;
+  std::atomic<bool> stop = false;
+  const int64_t vocabulary = VocabularyOf(**EnvironmentOf(loaded));
+  std::vector<std::future<absl::Status>> parts;
+  const auto start = [&](auto part) {
+    parts.push_back(std::async(std::launch::async, [&stop, part]() -> absl::Status {
+      absl::Status status = part();
+      if (!status.ok()) stop = true;
+      return status;
+    }));
+  };
+  start([&] {
+    ExchangeRun run{.config = loaded.config, .run_name = "test", .run_folder = folder, .endpoint = endpoint};
+    run.build = "test";
+    return RunExchange(run, context, stop);
+  });
+  for (const auto& [policy, config] : loaded.config.policies()) {
+    start([&, policy = policy] {
+      TrainerRun run{.config = loaded.config, .policy = policy, .vocabulary = vocabulary, .run_folder = folder};
+      run.endpoint = endpoint;
+      run.build = "test";
+      return RunTrainer(run, context, stop);
+    });
+  }
+  for (int i = 0; i < workers; ++i) {
+    start([&, i] {
+      WorkerRun run{.config = loaded.config, .config_folder = loaded.folder, .name = absl::StrCat("worker-", i)};
+      run.endpoint = endpoint;
+      run.build = "test";
+      return RunWorker(run, context, CpuDecoder, stop);
+    });
+  }
+  absl::Status first;
+  for (auto& part : parts) first.Update(part.get());
+  return first;
+}
+
+// The lines of RUN/metrics.jsonl of one kind.
+inline std::vector<nlohmann::json> MetricsOf(const std::string& folder, const std::string& kind) {
+  std::vector<nlohmann::json> lines;
+  std::ifstream file(folder + "/metrics.jsonl");
+  for (std::string line; std::getline(file, line);) {
+    nlohmann::json json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_discarded() && json["kind"] == kind) lines.push_back(std::move(json));
+  }
+  return lines;
+}
+
+}  // namespace tandem
