@@ -141,9 +141,11 @@ std::string Exchange::MissingOf(const BatchWait& wait) const {
     return absl::StrCat("rank 0 of ", lane.policy(), " is not done with the step before");
   }
   if (lane.arrived() >= lane.groups_per_step()) return absl::StrCat("groups that are due first are missing: ", who);
+  std::set<std::string> others = held_up_by_;
+  others.erase(lane.policy());
   return absl::StrCat(lane.groups_per_step() - lane.arrived(), " of ", lane.groups_per_step(),
                       " groups are missing: ", who,
-                      held_up_by_.empty() ? "" : "; tickets wait for policy " + absl::StrJoin(held_up_by_, ", "));
+                      others.empty() ? "" : "; tickets wait for policy " + absl::StrJoin(others, ", "));
 }
 
 void Exchange::OnStepDone(double now, const Address& from, proto::StepDone done) {

@@ -27,21 +27,13 @@ std::optional<proto::Ticket> TicketBook::Reissue(uint64_t holder) {
 
 std::vector<proto::Ticket> TicketBook::Lose(uint64_t holder, const std::function<bool(const proto::Ticket&)>& wanted) {
   std::vector<proto::Ticket> waiting;
-  for (auto it = out_.begin(); it != out_.end();) {
-    Entry& entry = it->second;
-    if (entry.holder != holder) {
-      ++it;
-      continue;
-    }
+  for (auto& [id, entry] : out_) {
+    if (entry.holder != holder) continue;
     --held_[entry.ticket.purpose()];
-    if (wanted(entry.ticket)) {
-      entry.holder.reset();
-      lost_.push_back(it->first);
-      waiting.push_back(entry.ticket);
-      ++it;
-    } else {
-      it = out_.erase(it);
-    }
+    entry.holder.reset();
+    if (!wanted(entry.ticket)) continue;
+    lost_.push_back(id);
+    waiting.push_back(entry.ticket);
   }
   std::sort(lost_.begin(), lost_.end());
   return waiting;
@@ -57,7 +49,7 @@ TicketBook::Verdict TicketBook::Arrive(const proto::Ticket& claimed, proto::Tick
   if (it->second.holder) {
     --held_[ticket->purpose()];
   } else {
-    lost_.erase(std::find(lost_.begin(), lost_.end(), claimed.id()));
+    std::erase(lost_, claimed.id());
   }
   out_.erase(it);
   return Verdict::kAccepted;

@@ -31,8 +31,8 @@ class TicketBook {
   std::optional<proto::Ticket> Reissue(uint64_t holder);
   bool has_lost() const { return !lost_.empty(); }
 
-  // `holder` plays nothing any more: its tickets wait to be issued again, but for those that are not `wanted`, which
-  // are struck off. Returns those that wait.
+  // `holder` plays nothing any more: its tickets wait to be issued again, but for those that are not `wanted`. (Should
+  // one of these still arrive, it is accepted as usual.) Returns those that wait.
   std::vector<proto::Ticket> Lose(uint64_t holder, const std::function<bool(const proto::Ticket&)>& wanted);
 
   // A finished group. The first complete attempt wins, whichever it is; a later one is a duplicate. A ticket of another
@@ -58,7 +58,7 @@ class TicketBook {
   uint32_t incarnation_;
   uint64_t next_id_ = 0;
   std::map<uint64_t, Entry> out_;
-  std::deque<uint64_t> lost_;  // sorted ids without a holder
+  std::deque<uint64_t> lost_;  // sorted ids of those that wait for a holder
   std::map<proto::Purpose, size_t> held_;
 };
 

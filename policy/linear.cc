@@ -61,6 +61,7 @@ Weight Prepare(const at::Tensor& weight, at::ScalarType type) {
 
 at::Tensor Linear(const at::Tensor& x, const Weight& weight) {
   if (!weight.forward.defined()) return at::linear(x, weight.weight);
+  if (!weight.backward.defined()) return Product(x.contiguous(), weight.forward, weight.weight.size(0));
   return LinearFunction::apply(x.contiguous(), weight.weight, weight.forward, weight.backward);
 }
 

@@ -52,6 +52,26 @@ struct Wait {
   WindowMean mean;
 };
 
+struct Worker {
+  Timeline::Track tokens;
+  Wait wait;
+};
+
+// Tokens per second of all workers: each one's rate while it was heard of, added up; null where none was.
+Json AddUp(const Timeline& timeline, const std::map<std::string, Worker>& workers) {
+  std::vector<double> sum(timeline.bins(), std::numeric_limits<double>::quiet_NaN());
+  for (const auto& [name, worker] : workers) {
+    const Json rates = timeline.Mean(worker.tokens);
+    for (size_t bin = 0; bin < sum.size(); ++bin) {
+      if (rates[bin].is_null()) continue;
+      sum[bin] = (std::isnan(sum[bin]) ? 0 : sum[bin]) + rates[bin].get<double>();
+    }
+  }
+  Json rounded = Json::array();
+  for (const double rate : sum) rounded.push_back(Rounded(rate));
+  return rounded;
+}
+
 Json WaitRow(const Timeline& timeline, const std::string& name, const std::string& side, const Wait& wait) {
   return {{"name", name}, {"side", side}, {"share", timeline.Mean(wait.track)}, {"mean", Rounded(wait.mean.Value())}};
 }
@@ -71,7 +91,7 @@ void AddTrainers(const RunRecords& records, const Timeline& timeline, Span windo
         wait.mean.Add(span, share, window);
       }
     }
-    activity["trained"][policy] = timeline.PerSecond(trained);
+    activity["trained"][policy] = timeline.Mean(trained);
     Json row = WaitRow(timeline, policy, "trainer", wait);
     row["policy"] = policy;
     activity["waits"].push_back(std::move(row));
@@ -79,9 +99,9 @@ void AddTrainers(const RunRecords& records, const Timeline& timeline, Span windo
 }
 
 void AddWorkers(const RunRecords& records, const Timeline& timeline, Span window, Json& activity) {
-  Timeline::Track generated = timeline.NewTrack(), finished = timeline.NewTrack(), masked = timeline.NewTrack();
+  Timeline::Track finished = timeline.NewTrack(), masked = timeline.NewTrack();
   std::map<std::string, Timeline::Track> faults;
-  std::map<std::string, Wait> waits;  // by worker
+  std::map<std::string, Worker> workers;  // by name
   Wait all = {timeline.NewTrack(), {}};
   double tokens = 0;
   for (const Json& record : records.rollout) {
@@ -92,7 +112,6 @@ void AddWorkers(const RunRecords& records, const Timeline& timeline, Span window
     const auto spread = [&](double total, Timeline::Track& track) {
       timeline.Add(span.from, span.to, total / length, track);
     };
-    spread(Number(record, "tokens_generated"), generated);
     spread(Number(record, "episodes"), finished);
     spread(Number(record, "masked_tokens"), masked);
     for (const auto& fault : Child(record, "faults").items()) {
@@ -100,21 +119,25 @@ void AddWorkers(const RunRecords& records, const Timeline& timeline, Span window
       spread(fault.value().get<double>(), faults.try_emplace(fault.key(), timeline.NewTrack()).first->second);
     }
     const double share = Number(record, "wait_share");
-    Wait& wait = waits.try_emplace(Text(record, "worker"), Wait{timeline.NewTrack(), {}}).first->second;
-    for (Wait* one : {&wait, &all}) {
+    Worker& worker = workers.try_emplace(Text(record, "worker"), Worker{timeline.NewTrack(), {timeline.NewTrack(), {}}})
+                         .first->second;
+    spread(Number(record, "tokens_generated"), worker.tokens);
+    for (Wait* one : {&worker.wait, &all}) {
       timeline.Add(span.from, span.to, share, one->track);
       one->mean.Add(span, share, window);
     }
   }
   activity["tokens_generated"] = Rounded(tokens);
-  activity["generated"] = timeline.PerSecond(generated);
+  activity["generated"] = AddUp(timeline, workers);
   activity["finished"] = timeline.Total(finished);
   activity["masked_tokens"] = timeline.Total(masked);
   for (const auto& [kind, track] : faults) activity["faults"][kind] = timeline.Total(track);
-  if (waits.size() > kWorkerRows) {
-    activity["waits"].push_back(WaitRow(timeline, absl::StrCat(waits.size(), " workers"), "worker", all));
+  if (workers.size() > kWorkerRows) {
+    activity["waits"].push_back(WaitRow(timeline, absl::StrCat(workers.size(), " workers"), "worker", all));
   } else {
-    for (const auto& [worker, wait] : waits) activity["waits"].push_back(WaitRow(timeline, worker, "worker", wait));
+    for (const auto& [name, worker] : workers) {
+      activity["waits"].push_back(WaitRow(timeline, name, "worker", worker.wait));
+    }
   }
 }
 

@@ -4,7 +4,7 @@
 #include <iterator>
 
 #include "study/activity.h"
-#include "study/sample_episodes.h"
+#include "study/choose_episodes.h"
 #include "study/series.h"
 
 namespace tandem {
@@ -97,7 +97,7 @@ Json ReportData(const RunRecords& records) {
       {"activity", Activity(records)},
       {"evaluations", records.evaluations},
       {"overlap", records.overlap.empty() ? Json() : records.overlap.back()},
-      {"episodes", SampleEpisodes(records, kEpisodes)},
+      {"episodes", ChooseEpisodes(records, kEpisodes)},
       {"config", records.config},
       {"steps_redone", records.steps_redone},
       {"unreadable", records.unreadable},

@@ -35,16 +35,6 @@ void Timeline::Add(double from_s, double to_s, double rate, Track& track) const 
   }
 }
 
-Json Timeline::PerSecond(const Track& track) const {
-  Json values = Json::array();
-  for (size_t bin = 0; bin < bins_; ++bin) {
-    // The last bin may reach beyond the end of the run.
-    const double seconds = std::min(width_, end_ - static_cast<double>(bin) * width_);
-    values.push_back(seconds < 0.1 * width_ ? Json() : Rounded(track.sum[bin] / seconds));
-  }
-  return values;
-}
-
 Json Timeline::Mean(const Track& track) const {
   Json values = Json::array();
   for (size_t bin = 0; bin < bins_; ++bin) {

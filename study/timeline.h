@@ -27,9 +27,7 @@ class Timeline {
   // ignored.
   void Add(double from_s, double to_s, double rate, Track& track) const;
 
-  // [bins] of the total per second: for tokens of several workers, which add up.
-  Json PerSecond(const Track& track) const;
-  // [bins] of the mean over the time covered, null where nothing was: for shares.
+  // [bins] of the mean over the time covered, null where nothing was: for rates and shares.
   Json Mean(const Track& track) const;
   // [bins] of the total: for counts.
   Json Total(const Track& track) const;

@@ -168,7 +168,11 @@ absl::StatusOr<std::vector<float>> LoadWeights(const std::string& folder, const 
 
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& folder, const ModelConfig& shape) {
   TANDEM_ASSIGN_OR_RETURN(const CheckpointState state, ReadCheckpointState(folder));
-  Checkpoint out{.policy = state.policy, .name = state.name, .shape = shape, .updates = state.updates};
+  Checkpoint out;
+  out.policy = state.policy;
+  out.name = state.name;
+  out.shape = shape;
+  out.updates = state.updates;
   TANDEM_ASSIGN_OR_RETURN(out.weights, LoadWeights(folder, shape));
   TANDEM_ASSIGN_OR_RETURN(const SafetensorsFile moments, SafetensorsFile::Read(OptimizerFile(folder)));
   const auto fill = [&](const char* name, std::vector<float>& values) -> absl::Status {

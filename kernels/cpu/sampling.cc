@@ -19,14 +19,20 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr int64_t kBlock = 64;  // tokens whose probabilities are summed before the search looks into them
 using Tag = hn::CappedTag<float, 16>;
 
+// The largest of x, or not-a-number if one of them is.
 HWY_INLINE float Largest(const float* x, int64_t size) {
   const Tag d;
   const int64_t lanes = hn::Lanes(d);
   auto largest = hn::Set(d, -std::numeric_limits<float>::infinity());
+  auto odd = hn::Ne(largest, largest);
   int64_t i = 0;
-  for (; i + lanes <= size; i += lanes) largest = hn::Max(largest, hn::LoadU(d, x + i));
-  float result = hn::GetLane(hn::MaxOfLanes(d, largest));
-  for (; i < size; ++i) result = x[i] > result ? x[i] : result;
+  for (; i + lanes <= size; i += lanes) {
+    const auto values = hn::LoadU(d, x + i);
+    largest = hn::Max(largest, values);
+    odd = hn::Or(odd, hn::Ne(values, values));
+  }
+  float result = hn::AllFalse(d, odd) ? hn::GetLane(hn::MaxOfLanes(d, largest)) : std::numeric_limits<float>::quiet_NaN();
+  for (; i < size; ++i) result = x[i] <= result || std::isnan(result) ? result : x[i];
   return result;
 }
 

@@ -187,7 +187,7 @@ function strip(values, top, colourName, describe) {
   return svg;
 }
 
-// spec: {title, note, top, rows: [{name, note, colour, values, total}], seconds (a bin's width), time, stages, describe}
+// spec: {title, note, top, totalTitle, rows: [{name, note, colour, values, total}], seconds (a bin's width), time, stages}
 // time: {scale (seconds per unit), unit}; stages: [{label, from, to}] in units
 function strips(spec) {
   const bins = spec.rows.length ? spec.rows[0].values.length : 0;
@@ -206,18 +206,16 @@ function strips(spec) {
   return h('figure', {class: 'wide'},
     h('figcaption', {}, h('h3', {}, spec.title), h('p', {}, spec.note)),
     h('div', {class: 'strips'},
-      h('div', {class: 'gap'}),
-      h('div', {class: 'stages area'}, spec.stages.map((stage) =>
-        h('span', {style: `left: ${at(stage.from)}; width: calc(${at(stage.to - stage.from)} - 2px)`}, stage.label))),
-      h('div', {class: 'total muted'}, spec.totalTitle || ''),
-      spec.rows.map((row) => [
+      h('div', {class: 'row'},
+        h('div', {class: 'total muted'}, spec.totalTitle),
+        h('div', {class: 'area stages'}, spec.stages.map((stage) =>
+          h('span', {style: `left: ${at(stage.from)}; width: calc(${at(stage.to - stage.from)} - 2px)`}, stage.label)))),
+      spec.rows.map((row) => h('div', {class: 'row'},
         h('div', {class: 'name'}, row.name, row.note ? h('small', {}, row.note) : null),
-        h('div', {class: 'area'}, strip(row.values, spec.top, row.colour, describe)),
-        h('div', {class: 'total'}, row.total)]),
-      h('div', {class: 'gap'}),
-      h('div', {class: 'axis area'}, ticks.map((value, i) =>
-        h('span', {style: `left: ${at(value)}`}, i === 0 ? `0 ${spec.time.unit}` : formatNumber(value)))),
-      h('div', {class: 'gap'})));
+        h('div', {class: 'total'}, row.total),
+        h('div', {class: 'area'}, strip(row.values, spec.top, row.colour, describe)))),
+      h('div', {class: 'row'}, h('div', {class: 'area axis'}, ticks.map((value, i) =>
+        h('span', {style: `left: ${at(value)}`}, i === 0 ? `0 ${spec.time.unit}` : formatNumber(value)))))));
 }
 
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawCharts);

@@ -16,7 +16,7 @@ const warm = evaluation('after_sft');
 const final = evaluation('final');
 const lastStep = Math.max(0, ...policies.map((policy) => policy.last_step || 0));
 
-const stepAxis = {title: 'step', name: 'step', min: 0};
+const stepAxis = {title: 'step', name: 'step', min: 0, max: lastStep || undefined};
 const timeAxis = {title: `time since the start of the run (${time.unit})`, name: `time (${time.unit})`, min: 0, max: data.wall_s / time.scale};
 
 function points(columns, field, x) {
@@ -42,7 +42,7 @@ const swatch = (name) => h('span', {class: 'swatch', style: `background: rgb(var
 // Half the width of the 95 % interval of a share of n independent episodes.
 const margin = (share, n) => (n > 0 ? 1.96 * Math.sqrt(share * (1 - share) / n) : NaN);
 
-// Mean over the policies at each step, then a moving average over the last 1/20 of the run.
+// Mean over the policies at each step, then a centred moving average over 1/20 of the run.
 function teamReward(x) {
   const rows = new Map();
   for (const policy of policies) {
@@ -54,8 +54,8 @@ function teamReward(x) {
     });
   }
   const sorted = [...rows.entries()].sort((a, b) => a[0] - b[0]).map(([, row]) => ({x: mean(row.x), y: mean(row.reward)}));
-  const window = Math.max(1, Math.round(sorted.length / 20));
-  return sorted.map((point, i) => ({x: point.x, y: mean(sorted.slice(Math.max(0, i + 1 - window), i + 1).map((other) => other.y))}));
+  const half = Math.max(1, Math.round(sorted.length / 40));
+  return sorted.map((point, i) => ({x: point.x, y: mean(sorted.slice(Math.max(0, i - half), i + half + 1).map((other) => other.y))}));
 }
 
 function evaluationPoints(x) {
@@ -114,7 +114,7 @@ const boundText = () => {
 };
 function boundLines() {
   if (new Set(bounds.map((policy) => policy.bound)).size <= 1) {
-    return bounds.slice(0, 1).map((policy) => ({label: 'bound', colour: '--muted', policy}));
+    return bounds.slice(0, 1).map((policy) => ({label: 'bound', colour: '--ink', policy}));
   }
   return bounds.map((policy) => ({label: `${policy.name}, bound`, colour: policy.colour, policy}));
 }
@@ -130,7 +130,8 @@ function maxStaleness(policy) {
 }
 
 function histogramFigure() {
-  const last = Math.max(...policies.map((policy) => Math.max(policy.bound || 0, maxStaleness(policy))));
+  // A bound far away from all that happened is named at the edge.
+  const last = Math.max(...policies.map((policy) => Math.max(maxStaleness(policy), Math.min(policy.bound || 0, maxStaleness(policy) + 8))));
   const series = policies.map((policy) => {
     const total = policy.histogram.reduce((a, b) => a + b, 0);
     const bars = Array.from({length: last + 1}, (unused, x) => ({x, y: (policy.histogram[x] || 0) / total}));
@@ -141,19 +142,25 @@ function histogramFigure() {
     note: 'Share of all tokens trained on, by how many versions old they were; right of the bound nothing may stand.',
     x: {title: 'staleness (versions)', name: 'staleness', min: -0.5, max: last + 0.9},
     y: {title: 'share of tokens', format: formatAxisShare, detail: formatShare, min: 0},
-    marks: boundLines().map((line) => ({x: line.policy.bound + 0.5, label: `${line.label} ${line.policy.bound}`, colour: line.colour === '--muted' ? '--ink' : line.colour})),
+    marks: boundLines().map((line) => ({x: Math.min(line.policy.bound + 0.5, last + 0.9), colour: line.colour,
+      label: `${line.label} ${line.policy.bound}${line.policy.bound > last ? ' →' : ''}`})),
   });
 }
+
+// Dots and rings around them, since the largest staleness is a small whole number, often the same for two policies; of a
+// long run the dots would run into each other, but there the bins' maxima hardly change.
+const largestStyle = (i) => (Math.max(...policies.map((policy) => (policy.steps.step || []).length)) <= 160
+  ? {dots: 1.8 + 1.5 * i, hollow: i > 0} : {dash: [2, 3]});
 
 function stalenessFigure() {
   return figure({
     title: 'Staleness over steps',
     note: 'Mean and largest staleness in each batch. The largest may touch the bound, never cross it.',
-    x: stepAxis, y: {title: 'versions', min: 0, suggestedMax: Math.max(0, ...bounds.map((policy) => policy.bound)) + 0.5},
+    x: stepAxis, y: {title: 'versions', min: 0, suggestedMax: Math.max(1, ...bounds.map((policy) => policy.bound)) + 0.5},
     series: [
       ...policies.map((policy) => ({label: `${policy.name}, mean`, colour: policy.colour, width: 1.8, data: points(policy.steps, 'staleness_mean')})),
-      ...policies.map((policy, i) => ({label: `${policy.name}, largest`, colour: policy.colour, width: 1.2, dots: 1.8 + 1.5 * i, hollow: i > 0, data: points(policy.steps, 'staleness_max')})),
-      ...boundLines().map((line) => ({label: line.label, colour: line.colour === '--muted' ? '--ink' : line.colour, width: 1.5, dash: [7, 5], data: points(line.policy.steps, 'staleness_bound')})),
+      ...policies.map((policy, i) => ({label: `${policy.name}, largest`, colour: policy.colour, width: 1.2, ...largestStyle(i), data: points(policy.steps, 'staleness_max')})),
+      ...boundLines().map((line) => ({label: line.label, colour: line.colour, width: 1.5, dash: [7, 5], data: points(line.policy.steps, 'staleness_bound')})),
     ],
   });
 }
@@ -237,10 +244,11 @@ function optimisationFigures() {
   ] : [];
 }
 
+const sftAxis = {title: 'supervised step', name: 'supervised step', min: 0};
 const sftFigures = () => [
-  figure({title: 'Loss', note: 'Mean negative log-likelihood of the traces, in nats a token.', x: Object.assign({}, stepAxis, {title: 'supervised step'}),
+  figure({title: 'Loss', note: 'Mean negative log-likelihood of the traces, in nats a token.', x: sftAxis,
     y: {title: 'nats', suggestedMin: 0}, series: perPolicy('loss', {width: 1.2}, 'sft')}),
-  figure({title: 'Gradient norm', note: 'Length of the gradient before clipping.', x: Object.assign({}, stepAxis, {title: 'supervised step'}),
+  figure({title: 'Gradient norm', note: 'Length of the gradient before clipping.', x: sftAxis,
     y: {title: 'L2 norm', suggestedMin: 0}, series: perPolicy('grad_norm', {width: 1.2}, 'sft')}),
 ];
 
@@ -340,7 +348,7 @@ function checks() {
 }
 
 function head() {
-  const evaluated = final ? h('p', {class: 'kicker'}, 'Tandem run') : h('p', {class: 'kicker'}, 'Tandem run, not (yet) finished');
+  const evaluated = final || data.overlap ? h('p', {class: 'kicker'}, 'Tandem run') : h('p', {class: 'kicker'}, 'Tandem run, not (yet) finished');
   return [evaluated, h('h1', {}, data.run), h('p', {class: 'verdict'}, verdict()), tiles(), checks()];
 }
 

@@ -229,22 +229,26 @@ TEST_F(EngineTest, CancelGivesWhatThereIsAndFreesTheSlot) {
 
 TEST_F(EngineTest, CancellingTheOneThatReadsASharedPromptDoesNotStopTheOthers) {
   Make(/*slots=*/8, /*max_batch=*/4);
-  const GenerateRequest turn = Turn({1, 2, 3, 4, 5, 6, 7, 8, 9}, 3);
-  std::vector<size_t> turns;
-  Submit(turn);
-  Submit(Turn({1}, 30, 8), [&](int32_t) { engine_->Cancel(ids_[0]); });
-  turns.push_back(Submit(turn));
-  turns.push_back(Submit(turn));
+  // The first turn decodes, so that each step has 3 rows for prompts; its third token finds the second in mid-prompt.
+  int tokens = 0;
+  Submit(Turn({1}, 30, 8), [&](int32_t) {
+    if (++tokens == 3) engine_->Cancel(ids_[1]);
+  });
+  engine_->Step();
+  const GenerateRequest turn = Turn({1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 3);
+  for (int n = 0; n < 3; ++n) Submit(turn);
   Finish();
-  EXPECT_EQ(results_[0].finish, proto::CANCELLED);
-  for (size_t n : turns) Replay(config_).Check(turn, results_[n]);
+  EXPECT_EQ(results_[1].finish, proto::CANCELLED);
+  EXPECT_EQ(Expand(results_[1].cache_runs).size(), 6u);  // two steps of 3 rows
+  for (size_t n : {2, 3}) Replay(config_).Check(turn, results_[n]);
 }
 
 TEST_F(EngineTest, CallbacksMaySubmitAndCancel) {
   Make(3, 8);
   int chain = 0, tokens = 0;
   std::function<void(GenerateResult)> again = [&](GenerateResult) {
-    if (++chain < 20) ASSERT_TRUE(engine_->Submit(Turn({1, 2}, 2, chain), {}, again).ok());
+    if (++chain == 20) return;
+    ASSERT_TRUE(engine_->Submit(Turn({1, 2}, 2, chain), {}, again).ok());
   };
   ASSERT_TRUE(engine_->Submit(Turn({1}, 1), {}, again).ok());
   // Cancels itself from its own callback, whose captured state must outlive the call, and takes its place anew.

@@ -7,43 +7,39 @@
 
 namespace tandem {
 
-// What comes N letters after these two put together? "c+e=" is "h", counted from a = 0 and around the alphabet.
+// Sums of letters, a = 0, around the alphabet: "c+e+b=" is "h", planned as "A=c+e;B=A+b".
 class LetterSum final : public Environment {
  public:
   LetterSum(const proto::EnvironmentConfig& config, uint64_t seed) : config_(config), seed_(seed) {}
 
   std::string alphabet() const override { return "abcdefghijklmnopqrstuvwxyz+=;ABCDEFGH"; }
-
-  // "c+e+b=", planned as "A=c+e;B=A+b".
   absl::StatusOr<Task> MakeTask(proto::Split split, uint64_t index) const override {
     return DrawTask(config_, seed_, split, index, [](RandomStream& random) {
-      std::string x;
-      for (int i = 0; i < 3; ++i) x += static_cast<char>('a' + random.Below(26));
-      const std::string answer = Add(Add(x[0], x[1])[0], x[2]);
-      return Task{
-          0, {x[0], '+', x[1], '+', x[2], '='}, answer, std::string{'A', '=', x[0], '+', x[1], ';'} + "B=A+" + x[2]};
+      auto letter = [&] { return static_cast<char>('a' + random.Below(26)); };
+      const char x = letter(), y = letter(), z = letter();
+      const std::string plan = {'A', '=', x, '+', y, ';', 'B', '=', 'A', '+', z};
+      return Task{0, {x, '+', y, '+', z, '='}, Add(Add(x, y)[0], z), plan};
     });
   }
   bool StepIsWellFormed(std::string_view step) const override {
     return step.size() == 3 && isalpha(step[0]) && step[1] == '+' && isalpha(step[2]);
   }
-  std::string ExecutorPrompt(std::string_view filled_step) const override { return std::string(filled_step) + "="; }
-  double Reward(const Task& task, std::string_view answer) const override { return answer == task.answer ? 1 : 0; }
-
+  std::string ExecutorPrompt(std::string_view step) const override { return std::string(step) + "="; }
+  double Reward(const Task& task, std::string_view answer) const override { return answer == task.answer; }
   std::string ScriptedPlan(const Task& task, RandomStream* corrupt) const override {
-    return corrupt ? task.plan->substr(0, 5 + corrupt->Below(4)) : *task.plan;
+    return corrupt ? task.plan->substr(0, 5 + corrupt->Below(4)) : *task.plan;  // corrupt: cut short
   }
   std::string ScriptedStep(std::string_view s, RandomStream* corrupt) const override {
     return corrupt ? std::string(1, static_cast<char>('a' + corrupt->Below(26))) : Add(s[0], s[2]);
   }
 
  private:
-  static std::string Add(char x, char y) { return std::string(1, static_cast<char>('a' + (x - 'a' + y - 'a') % 26)); }
+  static std::string Add(char x, char y) { return {static_cast<char>('a' + (x + y - 2 * 'a') % 26)}; }
   const proto::EnvironmentConfig config_;
   const uint64_t seed_;
 };
 
-// `environment: {name: letter-sum}` from then on; call it before the configuration is used.
+// Called at the start of main; from then on `environment: {name: letter-sum}` is known.
 void RegisterLetterSum() {
   RegisterEnvironment("letter-sum",
                       [](const proto::EnvironmentConfig& config, uint64_t seed,

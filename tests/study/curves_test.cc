@@ -52,15 +52,16 @@ TEST(TimelineTest, SpreadsARecordOverTheTimeItCovers) {
   timeline.Add(0.5, 2.5, /*rate=*/10, track);  // 5 + 10 + 5
   timeline.Add(2, 2.5, /*rate=*/30, track);    // + 15 in the third
   EXPECT_EQ(timeline.Total(track), Json({5, 10, 20, 0}));
-  EXPECT_EQ(timeline.PerSecond(track), Json({5, 10, 20, 0}));
   EXPECT_EQ(timeline.Mean(track), Json({10, 10, 20, nullptr}));  // the third: (5 + 15) over 0.5 + 0.5 s
 }
 
-TEST(TimelineTest, TheLastBinIsDividedByWhatIsInTheRun) {
+TEST(TimelineTest, TheLastBinReachesNoFurtherThanTheRun) {
   const Timeline timeline(/*end_s=*/2.5, /*bins=*/3);
+  ASSERT_EQ(timeline.width_s(), 1);
   Timeline::Track track = timeline.NewTrack();
-  timeline.Add(0, 2.5, /*rate=*/8, track);
-  EXPECT_EQ(timeline.PerSecond(track), Json({8, 8, 8}));
+  timeline.Add(0, 9, /*rate=*/8, track);
+  EXPECT_EQ(timeline.Total(track), Json({8, 8, 4}));
+  EXPECT_EQ(timeline.Mean(track), Json({8, 8, 8}));
 }
 
 TEST(TimelineTest, WhatIsOutsideOrNotFiniteIsIgnored) {

@@ -20,7 +20,6 @@ using testing::AllOf;
 using testing::Contains;
 using testing::EndsWith;
 using testing::HasSubstr;
-using testing::Key;
 using testing::Not;
 using testing::StartsWith;
 
@@ -180,12 +179,12 @@ TEST(ReportTest, AnInterruptedRunHasAReport) {
 }
 
 TEST(ReportTest, ALongRunMakesNoLongPage) {
-  const Json data = Report({.sft_steps = 0, .steps = 4000, .workers = 12, .episodes = false}, "long");
+  const Json data = Report({.sft_steps = 0, .steps = 2000, .workers = 12, .episodes = false}, "long");
   const Json& planner = data["policies"][0];
-  EXPECT_EQ(planner["steps"]["per_point"], 8);
+  EXPECT_EQ(planner["steps"]["per_point"], 4);
   EXPECT_EQ(planner["steps"]["step"].size(), 500u);
-  EXPECT_EQ(planner["steps"]["step"].back(), 4000);
-  EXPECT_EQ(planner["episodes"], 4000 * 512);  // sums are over all steps
+  EXPECT_EQ(planner["steps"]["step"].back(), 2000);
+  EXPECT_EQ(planner["episodes"], 2000 * 512);  // sums are over all steps
   EXPECT_LE(data["activity"]["bins"], 141);
   EXPECT_EQ(data["activity"]["waits"].size(), 3u);
   EXPECT_EQ(data["activity"]["waits"][2]["name"], "12 workers");
@@ -209,7 +208,9 @@ TEST(ReportTest, TheSampleMixesVersionsStagesAndOutcomes) {
   ASSERT_EQ(episodes.size(), 10u);
   std::set<std::pair<std::string, bool>> kinds;
   for (size_t i = 0; i < episodes.size(); ++i) {
-    if (i < 3) EXPECT_THAT(episodes[i]["why"].get<std::string>(), StartsWith("written by two versions"));
+    if (i < 3) {
+      EXPECT_THAT(episodes[i]["why"].get<std::string>(), StartsWith("written by two versions"));
+    }
     kinds.emplace(episodes[i]["why"], episodes[i]["right"].get<bool>());
   }
   for (const char* why : {"early in training", "late in training", "final evaluation"}) {
@@ -220,7 +221,7 @@ TEST(ReportTest, TheSampleMixesVersionsStagesAndOutcomes) {
 }
 
 TEST(ReportTest, AMissingFolderOrFileIsNamed) {
-  for (const std::string folder : {Folder("nowhere"), FreshFolder("empty")}) {
+  for (const std::string& folder : {Folder("nowhere"), FreshFolder("empty")}) {
     const absl::Status status = WriteReport(folder);
     EXPECT_TRUE(absl::IsNotFound(status)) << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(folder + "/metrics.jsonl"));

@@ -96,7 +96,7 @@ class SyntheticRunWriter {
           {"plan_right", 0.5 + 0.48 * success},
           {"executor_step_accuracy", 0.6 + 0.38 * success},
           {"tokens", {{"executor", 5.1}, {"planner", 16.2}}}});
-    for (int i = 0; i < 6; ++i) Episode("eval", 0, random_.Uniform() < success, false);
+    for (int i = 0; i < 40; ++i) Episode("eval", 0, random_.Uniform() < success, false);
   }
 
   void Step(int step) {

@@ -26,7 +26,11 @@ class CheckpointTest : public ::testing::Test {
   ~CheckpointTest() override { fs::remove_all(run_); }
 
   Checkpoint Make(CheckpointName name, float offset = 0) const {
-    Checkpoint c{.policy = "planner", .name = name, .shape = SmallShape(), .updates = 77};
+    Checkpoint c;
+    c.policy = "planner";
+    c.name = name;
+    c.shape = SmallShape();
+    c.updates = 77;
     for (auto* part : {&c.weights, &c.first, &c.second}) {
       part->resize(static_cast<size_t>(ParameterCount(c.shape)));
       std::iota(part->begin(), part->end(), offset += 0.25f);

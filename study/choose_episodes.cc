@@ -1,4 +1,4 @@
-#include "study/sample_episodes.h"
+#include "study/choose_episodes.h"
 
 #include <algorithm>
 #include <array>
@@ -104,7 +104,7 @@ class Chooser {
 
 }  // namespace
 
-Json SampleEpisodes(const RunRecords& records, size_t count) {
+Json ChooseEpisodes(const RunRecords& records, size_t count) {
   Chooser chooser(records, count);
   chooser.Take(3, "written by two versions", [](const Candidate& c) { return c.mixed && c.stage <= kLate; });
   for (const Stage stage : {kEarly, kLate, kFinal}) {

@@ -13,6 +13,6 @@ namespace tandem {
 // null when nothing tells). In this order: episodes with a turn that two or more versions wrote; early and late ones
 // of the training, right and wrong of each; episodes of the final evaluation. What one kind lacks the others fill.
 // The choice depends on the lines alone.
-Json SampleEpisodes(const RunRecords& records, size_t count);
+Json ChooseEpisodes(const RunRecords& records, size_t count);
 
 }  // namespace tandem

@@ -1,0 +1,184 @@
+// What the engines generate against what the training pass says of it: the same model, three ways to compute it.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/random.h"
+#include "policy/model.h"
+#include "rollout/engine/decoder.h"
+#include "tests/policy/random_sequences.h"
+
+namespace tandem {
+namespace {
+
+constexpr double kTolerance = 2e-5;
+
+ModelConfig Config(int64_t hidden, int64_t layers, int64_t heads, int64_t kv_heads, int64_t intermediate, bool tied) {
+  return {.vocabulary = 24,
+          .hidden = hidden,
+          .layers = layers,
+          .heads = heads,
+          .kv_heads = kv_heads,
+          .intermediate = intermediate,
+          .context = 64,
+          .tied_head = tied};
+}
+
+struct Turn {
+  std::vector<int32_t> tokens;  // prompt, then output
+  size_t prompt;
+  std::vector<float> sampled, model;  // log-probabilities of the output
+};
+
+// Generates `count` turns at the same time, with prompts of 1 to 12 tokens (read in at once), up to `longest` in all.
+std::vector<Turn> Generate(Decoder& decoder, int64_t count, float temperature, size_t longest = 64) {
+  RandomStream random(31);
+  std::vector<Turn> turns(static_cast<size_t>(count));
+  std::vector<size_t> length;
+  for (Turn& turn : turns) {
+    turn.prompt = 1 + random.Below(12);
+    length.push_back(turn.prompt + 1 + random.Below(longest - turn.prompt));
+    for (size_t i = 0; i < turn.prompt; ++i) turn.tokens.push_back(static_cast<int32_t>(random.Below(24)));
+  }
+  std::vector<size_t> read(turns.size(), 0);
+  for (bool busy = true; busy;) {
+    std::vector<DecodeRow> rows;
+    std::vector<size_t> owners;
+    for (size_t t = 0; t < turns.size(); ++t) {
+      if (turns[t].tokens.size() == length[t]) continue;
+      for (; read[t] < turns[t].tokens.size(); ++read[t]) {
+        const bool last = read[t] + 1 == turns[t].tokens.size();
+        // Slots backwards, so that a slot and its place in the batch differ.
+        rows.push_back({turns[t].tokens[read[t]], static_cast<int32_t>(count - 1 - static_cast<int64_t>(t)),
+                        static_cast<int32_t>(read[t]), last, temperature, 1000 + t});
+        if (last) owners.push_back(t);
+      }
+    }
+    std::vector<SampledToken> sampled(owners.size());
+    decoder.Run(rows, sampled);
+    for (size_t i = 0; i < owners.size(); ++i) {
+      Turn& turn = turns[owners[i]];
+      turn.tokens.push_back(sampled[i].token);
+      turn.sampled.push_back(sampled[i].sampled_logprob);
+      turn.model.push_back(sampled[i].model_logprob);
+    }
+    busy = !rows.empty();
+  }
+  return turns;
+}
+
+// Largest difference between a turn's log-probabilities and the training pass's.
+double MismatchWith(Model& model, const std::vector<Turn>& turns) {
+  PackedSequences s;
+  std::vector<float> generated;
+  for (const Turn& turn : turns) {
+    for (size_t i = turn.prompt; i < turn.tokens.size(); ++i) {
+      s.targets.push_back(static_cast<int32_t>(s.ids.size() + i));
+    }
+    s.lengths.push_back(static_cast<int32_t>(turn.tokens.size()));
+    s.ids.insert(s.ids.end(), turn.tokens.begin(), turn.tokens.end());
+    generated.insert(generated.end(), turn.model.begin(), turn.model.end());
+  }
+  const at::NoGradGuard no_grad;
+  const at::Tensor scored = model.Score(s).logprobs;
+  EXPECT_EQ(scored.size(0), static_cast<int64_t>(generated.size()));
+  return (scored - at::tensor(generated)).abs().max().item<double>();
+}
+
+class ParityTest : public testing::TestWithParam<ModelConfig> {
+ protected:
+  void SetUp() override {
+    auto model = Model::Create(GetParam(), "cpu", false);
+    ASSERT_TRUE(model.ok()) << model.status();
+    model_ = *std::move(model);
+    model_->flat().copy_(RandomWeights(GetParam(), /*seed=*/41, /*std=*/0.12));
+    auto aten = MakeAtenDecoder(GetParam(), kTurns, "cpu", false);
+    ASSERT_TRUE(aten.ok()) << aten.status();
+    aten_ = *std::move(aten);
+    cpu_ = MakeCpuDecoder(GetParam(), kTurns);
+    const at::Tensor flat = model_->flat();
+    const std::span<const float> weights(flat.const_data_ptr<float>(), static_cast<size_t>(flat.numel()));
+    ASSERT_TRUE(aten_->Load(weights).ok());
+    ASSERT_TRUE(cpu_->Load(weights).ok());
+  }
+
+  static constexpr int64_t kTurns = 24;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Decoder> aten_, cpu_;
+};
+
+TEST_P(ParityTest, TheCpuDecoderAgreesWithTheTrainingPass) {
+  EXPECT_LT(MismatchWith(*model_, Generate(*cpu_, kTurns, 1)), kTolerance);
+}
+
+TEST_P(ParityTest, TheAtenDecoderAgreesWithTheTrainingPass) {
+  EXPECT_LT(MismatchWith(*model_, Generate(*aten_, kTurns, 1)), kTolerance);
+}
+
+TEST_P(ParityTest, BothDecodersDrawTheSameTokens) {
+  for (const float temperature : {0.0f, 0.7f, 1.0f, 1.5f}) {
+    const std::vector<Turn> a = Generate(*cpu_, kTurns, temperature), b = Generate(*aten_, kTurns, temperature);
+    for (size_t t = 0; t < a.size(); ++t) {
+      ASSERT_EQ(a[t].tokens, b[t].tokens) << "temperature " << temperature << ", turn " << t;
+      for (size_t i = 0; i < a[t].model.size(); ++i) {
+        EXPECT_NEAR(a[t].model[i], b[t].model[i], kTolerance) << "temperature " << temperature;
+        EXPECT_NEAR(a[t].sampled[i], b[t].sampled[i], kTolerance) << "temperature " << temperature;
+        if (temperature == 1) {
+          EXPECT_EQ(b[t].model[i], b[t].sampled[i]);
+        }
+        if (temperature == 0) {
+          EXPECT_EQ(b[t].sampled[i], 0);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(ParityTest, ACopiedCacheGoesOnLikeItsOriginal) {
+  for (Decoder* decoder : {cpu_.get(), aten_.get()}) {
+    std::vector<DecodeRow> prompt;
+    for (int32_t i = 0; i < 20; ++i) prompt.push_back({i, 2, i, false, 1, 0});
+    decoder->Run(prompt, {});
+    ASSERT_TRUE(decoder->CopyCache(2, 5, 20));
+    const std::vector<DecodeRow> next = {{3, 2, 20, true, 1, 9}, {3, 5, 20, true, 1, 9}};
+    std::vector<SampledToken> sampled(2);
+    decoder->Run(next, sampled);
+    EXPECT_EQ(sampled[0].token, sampled[1].token);
+    EXPECT_NEAR(sampled[0].model_logprob, sampled[1].model_logprob, 1e-6);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, ParityTest,
+                         testing::Values(Config(64, 2, 4, 4, 192, true), Config(48, 2, 6, 2, 80, true),
+                                         Config(32, 3, 4, 1, 72, false), Config(128, 3, 4, 4, 384, false)),
+                         [](const auto& info) {
+                           return "Hidden" + std::to_string(info.param.hidden) + "KvHeads" +
+                                  std::to_string(info.param.kv_heads);
+                         });
+
+TEST(AtenDecoderTest, Bf16ComesCloseToFloat32) {
+  const ModelConfig config = Config(64, 2, 4, 2, 96, true);
+  auto model = Model::Create(config, "cpu", false);
+  ASSERT_TRUE(model.ok());
+  (*model)->flat().copy_(RandomWeights(config, 42, 0.1));
+  auto decoder = MakeAtenDecoder(config, 8, "cpu", /*bf16=*/true);
+  ASSERT_TRUE(decoder.ok());
+  const at::Tensor flat = (*model)->flat();
+  ASSERT_TRUE((*decoder)->Load({flat.const_data_ptr<float>(), static_cast<size_t>(flat.numel())}).ok());
+  const double mismatch = MismatchWith(**model, Generate(**decoder, 4, 1, 20));
+  EXPECT_LT(mismatch, 0.2);
+  EXPECT_GT(mismatch, 1e-4) << "not computed in bf16";
+}
+
+TEST(AtenDecoderTest, BadInputIsRefused) {
+  const ModelConfig config = Config(64, 2, 4, 2, 96, true);
+  auto decoder = MakeAtenDecoder(config, 2, "cpu", false);
+  ASSERT_TRUE(decoder.ok());
+  const std::vector<float> few(10);
+  EXPECT_EQ((*decoder)->Load(few).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MakeAtenDecoder(config, 2, "tpu", false).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace tandem

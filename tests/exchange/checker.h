@@ -1,0 +1,181 @@
+// What the exchange promises, checked from outside: only by what it says to its peers, with sums of its own.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "exchange/exchange.h"
+
+namespace tandem {
+
+class Checker {
+ public:
+  explicit Checker(const proto::Config& config, bool obedient) : config_(config), obedient_(obedient) {
+    for (const auto& [name, policy] : config.policies()) books_[name];
+  }
+
+  // What was promised and not kept: the first violation, or "".
+  const std::string& violation() const { return violation_; }
+  void Violated(const std::string& what) {
+    if (violation_.empty()) violation_ = what;
+  }
+
+  void Granted(const proto::Ticket& ticket) {
+    const auto [it, is_new] = tickets_.emplace(ticket.id(), ticket);
+    if (!is_new) {
+      if (ticket.attempt() <= it->second.attempt()) Violated(absl::StrCat("ticket ", ticket.id(), " granted twice"));
+      it->second = ticket;
+      return;
+    }
+    if (ticket.attempt() != 0) Violated(absl::StrCat("ticket ", ticket.id(), " begins with a later attempt"));
+    if (ticket.purpose() != proto::TRAIN) return;
+    for (const proto::TicketLimit& limit : ticket.limits()) {
+      if (limit.consume_by() == std::numeric_limits<uint32_t>::max()) continue;
+      Book& book = books_.at(limit.policy());
+      book.counted.insert(ticket.id());
+      book.issued += ticket.episodes();
+    }
+  }
+
+  void Answered(const proto::Ticket& ticket, const std::string& verdict) {
+    if (verdict == "orphaned") return Violated(absl::StrCat("ticket ", ticket.id(), " orphaned"));
+    if (verdict == "duplicate") {
+      if (!accepted_.contains(ticket.id())) Violated(absl::StrCat("duplicate of ", ticket.id(), ", never accepted"));
+      return;
+    }
+    if (!accepted_.insert(ticket.id()).second) return Violated(absl::StrCat("ticket ", ticket.id(), " accepted twice"));
+    for (auto& [policy, book] : books_) {
+      if (book.counted.contains(ticket.id())) book.arrived += ticket.episodes();
+    }
+  }
+
+  // A training batch that is given to a rank.
+  void Given(const proto::Batch& batch) {
+    Book& book = books_.at(batch.policy());
+    std::vector<uint64_t> ids;
+    for (const proto::Group& group : batch.groups()) ids.push_back(group.ticket().id());
+    if (!book.in_training.empty()) {
+      if (ids != book.in_training) Violated(absl::StrCat("another batch for the same step of ", batch.policy()));
+      return;
+    }
+    const std::string name = absl::StrCat("batch from version ", batch.step(), " of ", batch.policy(), ": ");
+    if (batch.step() != book.version) Violated(absl::StrCat(name, "version ", book.version, " is published"));
+    if (ids.size() != config_.train().groups_per_step()) Violated(name + "wrong number of groups");
+    for (int i = 0; i < batch.groups_size(); ++i) {
+      const proto::Group& group = batch.groups(i);
+      if (i > 0 && ids[i] <= ids[i - 1]) Violated(name + "not in canonical order");
+      if (group.episodes_size() != static_cast<int>(config_.train().group_size())) Violated(name + "a torn group");
+      if (!accepted_.contains(ids[i])) Violated(name + "a group that never arrived");
+      if (!book.counted.contains(ids[i])) Violated(name + "a group issued for another policy");
+      if (!book.consumed.insert(ids[i]).second) Violated(absl::StrCat(name, "group ", ids[i], " again"));
+      CheckAges(batch, group, name);
+    }
+    book.in_training = ids;
+    std::string line = name;
+    for (const proto::Group& group : batch.groups()) {
+      absl::StrAppend(&line, group.ticket().id(), "/", group.ticket().task(), "/", group.ticket().seed(), " ");
+    }
+    batches_[{batch.policy(), batch.step()}] = line;
+  }
+
+  void Published(const std::string& policy, uint32_t number) {
+    Book& book = books_.at(policy);
+    if (number != 0 && number != book.version + 1) Violated(absl::StrCat("version ", number, " of ", policy));
+    book.version = number;
+    book.trained += book.in_training.size() * config_.train().group_size();
+    book.in_training.clear();
+  }
+
+  void NotTaken(const std::string& policy) {
+    Book& book = books_.at(policy);
+    book.non_finite += book.in_training.size() * config_.train().group_size();
+    book.in_training.clear();
+  }
+
+  void Rejected(const proto::RejectedMetrics& line) {
+    const bool pace = config_.policies().at(line.policy()).staleness().on_limit() == proto::PACE;
+    ++rejections_[line.reason()];
+    if (line.reason() == "stale" && pace && obedient_) Violated("a stale group under pace");
+    if (line.reason() == "dropped" && pace) Violated("a dropped group under pace");
+  }
+
+  // After every event.
+  void CheckLedgers(const Exchange& exchange) {
+    for (const auto& [policy, book] : books_) {
+      const Ledger& ledger = exchange.lane(policy).ledger();
+      const bool exact = obedient_ && config_.policies().at(policy).staleness().on_limit() == proto::PACE;
+      bool holds = ledger.issued() == book.issued && ledger.trained() == book.trained;
+      holds &= book.issued == ledger.trained() + ledger.in_flight() + ledger.buffered() + ledger.rejected();
+      holds &= ledger.rejected() >= book.non_finite;
+      if (exact) holds &= ledger.rejected() == book.non_finite && ledger.in_flight() == book.issued - book.arrived;
+      if (!holds) Violated(absl::StrCat("ledger of ", policy, ": ", ledger.Metrics().ShortDebugString()));
+    }
+  }
+
+  void CheckEnd(const Exchange& exchange) {
+    const uint64_t all =
+        uint64_t{config_.train().steps()} * config_.train().groups_per_step() * config_.train().group_size();
+    for (const auto& [policy, book] : books_) {
+      const Ledger& ledger = exchange.lane(policy).ledger();
+      if (ledger.trained() != all || ledger.in_flight() + ledger.buffered() != 0) {
+        Violated(absl::StrCat("at the end, ledger of ", policy, ": ", ledger.Metrics().ShortDebugString()));
+      }
+      const Ledger& sft = exchange.warm_start().ledger(policy);
+      if (sft.trained() != uint64_t{config_.sft().steps()} * config_.sft().episodes_per_step() ||
+          sft.trained() != sft.issued()) {
+        Violated(absl::StrCat("at the end, warm start of ", policy, ": ", sft.Metrics().ShortDebugString()));
+      }
+    }
+  }
+
+  size_t groups() const { return tickets_.size(); }
+  size_t mixed_batches() const { return mixed_batches_; }
+  uint32_t rejections(const std::string& reason) const {
+    const auto it = rejections_.find(reason);
+    return it == rejections_.end() ? 0 : it->second;
+  }
+  // What every step consumed: by (policy, version).
+  const std::map<std::pair<std::string, uint32_t>, std::string>& batches() const { return batches_; }
+
+ private:
+  struct Book {
+    uint64_t issued = 0, arrived = 0, trained = 0, non_finite = 0;
+    uint32_t version = 0;
+    std::set<uint64_t> counted, consumed;  // tickets
+    std::vector<uint64_t> in_training;
+  };
+
+  void CheckAges(const proto::Batch& batch, const proto::Group& group, const std::string& name) {
+    const uint32_t bound = config_.policies().at(batch.policy()).staleness().bound();
+    for (const proto::Episode& episode : group.episodes()) {
+      for (const proto::Turn& turn : episode.turns()) {
+        if (turn.policy() != batch.policy()) continue;
+        for (const proto::VersionRun& run : turn.version_runs()) {
+          const uint32_t number = run.version().number();
+          if (number > batch.step()) Violated(absl::StrCat(name, "a token of the future"));
+          if (batch.step() > number + bound) {
+            Violated(absl::StrCat(name, "a token of version ", number, ", older than ", bound));
+          }
+        }
+        if (turn.version_runs_size() > 1) ++mixed_batches_;
+      }
+    }
+  }
+
+  proto::Config config_;
+  bool obedient_;  // workers never start with an engine older than a ticket's least version
+  std::string violation_;
+  std::map<std::string, Book> books_;
+  std::map<uint64_t, proto::Ticket> tickets_;
+  std::set<uint64_t> accepted_;
+  std::map<std::string, uint32_t> rejections_;
+  std::map<std::pair<std::string, uint32_t>, std::string> batches_;
+  size_t mixed_batches_ = 0;
+};
+
+}  // namespace tandem

@@ -1,0 +1,123 @@
+// All ranks of one policy in a simulation: warm start, then step after step. A step begins when every rank has the
+// batch, as collectives would have it; ranks other than 0 ask for the next one without waiting for rank 0 to publish.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/digest.h"
+#include "tests/exchange/simulation.h"
+
+namespace tandem {
+
+class SimulatedTrainer {
+ public:
+  SimulatedTrainer(Simulation* sim, std::string policy)
+      : sim_(*sim), policy_(std::move(policy)), config_(sim->scenario().config) {
+    for (uint32_t rank = 0; rank < config_.policies().at(policy_).ranks(); ++rank) {
+      proto::Hello hello;
+      hello.set_kind(proto::TRAINER);
+      hello.set_name(absl::StrCat("trainer-", policy_, "-", rank));
+      hello.set_policy(policy_);
+      hello.set_rank(rank);
+      ranks_.push_back(sim_.Join(hello));
+    }
+    for (size_t rank = 0; rank < ranks_.size(); ++rank)
+      Next(rank, config_.sft().steps() > 0 ? proto::SFT : proto::TRAIN, 0);
+    if (config_.sft().steps() == 0) Publish(0);
+  }
+
+ private:
+  void Next(size_t rank, proto::Purpose purpose, uint32_t step) {
+    if (purpose == proto::TRAIN && (step >= config_.train().steps() || !sim_.scenario().step_s.contains(policy_)))
+      return;
+    proto::Header header;
+    header.mutable_batch_request()->set_policy(policy_);
+    header.mutable_batch_request()->set_purpose(purpose);
+    header.mutable_batch_request()->set_step(step);
+    sim_.Call(ranks_[rank], header, [this, purpose, step](const proto::Header& reply, const auto&) {
+      if (reply.batch().finished()) return sim_.checker().Violated("a batch was expected");
+      if (++have_batch_ == ranks_.size()) Step(purpose, step);
+    });
+  }
+
+  void Step(proto::Purpose purpose, uint32_t step) {
+    have_batch_ = 0;
+    const auto typical = sim_.scenario().step_s.find(policy_);
+    double seconds = sim_.Exponential(typical == sim_.scenario().step_s.end() ? 1 : typical->second);
+    if (sim_.Chance(sim_.scenario().stall)) seconds *= 50;
+    sim_.After(seconds, [=, this] { purpose == proto::SFT ? FinishSft(step) : FinishTrain(step); });
+  }
+
+  void NextOthers(proto::Purpose purpose, uint32_t step) {
+    for (size_t rank = 1; rank < ranks_.size(); ++rank) Next(rank, purpose, step);
+  }
+
+  void FinishSft(uint32_t step) {
+    const bool last = step + 1 == config_.sft().steps();
+    const proto::Purpose purpose = last ? proto::TRAIN : proto::SFT;
+    const uint32_t next = last ? 0 : step + 1;
+    NextOthers(purpose, next);
+    proto::Header header;
+    header.mutable_step_done()->set_policy(policy_);
+    header.mutable_step_done()->set_purpose(proto::SFT);
+    header.mutable_step_done()->set_step(step);
+    sim_.Call(ranks_[0], header, [=, this](const auto&, const auto&) {
+      if (last) Publish(0);
+      Next(0, purpose, next);
+    });
+  }
+
+  void FinishTrain(uint32_t step) {
+    if (!sim_.Chance(sim_.scenario().non_finite)) {
+      NextOthers(proto::TRAIN, step + 1);
+      return Publish(step + 1, /*ask=*/true);
+    }
+    NextOthers(proto::TRAIN, step);
+    proto::Header header;
+    header.mutable_weights_commit()->set_policy(policy_);
+    header.mutable_weights_commit()->mutable_version()->set_number(step);
+    header.mutable_weights_commit()->set_rejected_non_finite(true);
+    sim_.Call(ranks_[0], header, [=, this](const auto&, const auto&) { Next(0, proto::TRAIN, step); });
+  }
+
+  // BEGIN, two chunks, COMMIT, each when the one before is answered.
+  void Publish(uint32_t number, bool ask = false) {
+    const std::string bytes = absl::StrCat("weights of ", policy_, " ", number);
+    proto::Header header;
+    proto::WeightsBegin& begin = *header.mutable_weights_begin();
+    begin.set_policy(policy_);
+    begin.mutable_version()->set_number(number);
+    begin.set_bytes(bytes.size());
+    begin.set_chunks(2);
+    begin.set_digest(Digest(bytes));
+    sim_.Call(ranks_[0], header, [=, this](const auto&, const auto&) { SendChunk(number, bytes, 0, ask); });
+  }
+
+  void SendChunk(uint32_t number, const std::string& bytes, uint32_t index, bool ask) {
+    proto::Header header;
+    if (index == 2) {
+      header.mutable_weights_commit()->set_policy(policy_);
+      header.mutable_weights_commit()->mutable_version()->set_number(number);
+      header.mutable_weights_commit()->set_digest(Digest(bytes));
+      sim_.Call(ranks_[0], header, [=, this](const auto&, const auto&) {
+        if (ask) Next(0, proto::TRAIN, number);
+      });
+      return;
+    }
+    header.mutable_weights_chunk()->set_policy(policy_);
+    header.mutable_weights_chunk()->mutable_version()->set_number(number);
+    header.mutable_weights_chunk()->set_index(index);
+    header.mutable_weights_chunk()->set_offset(index * 5);
+    sim_.Call(ranks_[0], header, [=, this](const auto&, const auto&) { SendChunk(number, bytes, index + 1, ask); },
+              {wire::MakeFrame(index == 0 ? bytes.substr(0, 5) : bytes.substr(5))});
+  }
+
+  Simulation& sim_;
+  std::string policy_;
+  const proto::Config& config_;
+  std::vector<wire::SessionId> ranks_;
+  size_t have_batch_ = 0;  // ranks
+};
+
+}  // namespace tandem

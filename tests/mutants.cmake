@@ -1,0 +1,62 @@
+# A mutant is one source file with something that guards an invariant taken out (tests/mutants/*.patch). Its test passes
+# only if the named test of the mutated build fails: so that a property test which would notice nothing is noticed.
+#
+# tandem_mutant(NAME <patch without .patch> SOURCE <file that is patched> TEST_SOURCES <files> CATCHES <Suite.Test>
+#               LINK <libraries>)
+function(tandem_mutant)
+  cmake_parse_arguments(M "" "NAME;SOURCE;CATCHES" "TEST_SOURCES;LINK" ${ARGN})
+  set(target mutant_${M_NAME})
+  set(patch "${CMAKE_SOURCE_DIR}/tests/mutants/${M_NAME}.patch")
+  set(mutated "${CMAKE_CURRENT_BINARY_DIR}/mutants/${M_NAME}.cc")
+  # The build fails when the patch does not apply any more.
+  add_custom_command(OUTPUT "${mutated}"
+    COMMAND patch --silent --fuzz=0 -p1 -o "${mutated}" "${CMAKE_SOURCE_DIR}/${M_SOURCE}" "${patch}"
+    DEPENDS "${CMAKE_SOURCE_DIR}/${M_SOURCE}" "${patch}" COMMENT "Mutating ${M_SOURCE}: ${M_NAME}" VERBATIM)
+
+  # Each test source is compiled once for all the mutants that it catches.
+  set(tests "")
+  foreach(source ${M_TEST_SOURCES})
+    string(MAKE_C_IDENTIFIER "mutant_${source}" objects)
+    if(NOT TARGET ${objects})
+      add_library(${objects} OBJECT "${CMAKE_CURRENT_SOURCE_DIR}/${source}")
+      target_link_libraries(${objects} PRIVATE ${M_LINK} GTest::gmock GTest::gtest)
+    endif()
+    list(APPEND tests $<TARGET_OBJECTS:${objects}>)
+  endforeach()
+
+  # The mutated object comes before the library, whose own object of that name is then never taken out of the archive.
+  add_executable(${target} "${mutated}" ${tests})
+  target_link_libraries(${target} PRIVATE ${M_LINK} GTest::gmock GTest::gtest_main)
+  add_test(NAME mutant.${M_NAME} COMMAND ${target} --gtest_filter=${M_CATCHES} --gtest_brief=1)
+  # A check of the program's own ("bug: ...") that stops the test catches the mutant too.
+  string(REPLACE "." "\\." test_name "${M_CATCHES}")
+  set_tests_properties(mutant.${M_NAME} PROPERTIES TIMEOUT 120
+    PASS_REGULAR_EXPRESSION "\\[  FAILED  \\] ${test_name};: bug: .* does not hold")
+endfunction()
+
+function(tandem_exchange_mutant name source test_source catches)
+  tandem_mutant(NAME ${name} SOURCE exchange/${source} TEST_SOURCES exchange/${test_source} CATCHES ${catches}
+    LINK tandem_exchange)
+endfunction()
+
+tandem_exchange_mutant(no_admission_rule gate.cc property_test.cc
+  ExchangePropertyTest.KeepsEveryPromiseUnderRandomSchedules)
+tandem_exchange_mutant(no_consumption_check batcher.cc property_test.cc
+  ExchangePropertyTest.NothingStaleIsTrainedOnEvenWhenWorkersIgnoreTheirTickets)
+tandem_exchange_mutant(arrival_order batcher.cc property_test.cc
+  ExchangePropertyTest.WithBoundZeroBatchesDoNotDependOnTheOrderOfArrival)
+tandem_exchange_mutant(fifo_not_edf batcher.cc property_test.cc
+  ExchangePropertyTest.KeepsEveryPromiseUnderRandomSchedules)
+tandem_exchange_mutant(no_group_dedup ticket_book.cc property_test.cc
+  ExchangePropertyTest.KeepsEveryPromiseUnderRandomSchedules)
+tandem_exchange_mutant(ledger_leak ledger.cc property_test.cc
+  ExchangePropertyTest.KeepsEveryPromiseUnderRandomSchedules)
+tandem_exchange_mutant(torn_weights weight_store.cc weight_store_test.cc
+  WeightStoreTest.NothingIsVisibleWithoutItsDigest)
+tandem_exchange_mutant(version_reused weight_store.cc weight_store_test.cc WeightStoreTest.AVersionNamesOneSetOfBytes)
+
+if(EXISTS "${CMAKE_SOURCE_DIR}/tests/mutants/no_call_dedup.patch")
+  tandem_mutant(NAME no_call_dedup SOURCE proto/wire/inbox.cc TEST_SOURCES proto/session_test.cc
+    CATCHES Schedules/SessionTest.EveryCallIsExecutedAtMostOnceAndAnsweredOnceInBoundedMemory/0
+    LINK tandem_proto)
+endif()
