@@ -51,4 +51,6 @@ tandem_embed(tandem_study
   dom_js=${page}/dom.js
   figure_js=${page}/figure.js
   episode_js=${page}/episode.js
+  run_js=${page}/run.js
+  sections_js=${page}/sections.js
   page_js=${page}/page.js)

@@ -26,7 +26,9 @@ inline int64_t PageSize(const AttentionShape& shape) { return shape.kv_heads * H
 void StoreKeyValue(const AttentionShape& shape, const float* key, const float* value, int64_t offset, float* page);
 
 // Floats of scratch that Attend needs for `length` positions.
-inline int64_t AttendScratch(int64_t length) { return (length + 15) / 16 * 16; }
+inline int64_t AttendScratch(const AttentionShape& shape, int64_t length) {
+  return shape.heads * ((length + 15) / 16 * 16 + 1);
+}
 
 // out[heads, head_size] = softmax(query keys^T / sqrt(head_size)) values over positions 0 .. length-1, length > 0.
 // query: [heads, head_size]; pages[i] holds positions 16 i .. 16 i + 15, those from `length` on are not used. The order of

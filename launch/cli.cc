@@ -70,17 +70,18 @@ int Leftover(const CLI::App& app, const std::vector<std::string>& words) {
 
 int RunCommandLine(int argc, char** argv) {
   CLI::App program("tandem");
-  program.set_help_flag("-h,--help");
+  program.set_help_flag("-h,--help", "this page");
   bool version = false;
   program.add_flag("--version", version);
   const std::vector<Command> commands = {
       MakeTrainCommand(program), MakeEvalCommand(program),     MakeConfigCommand(program),  MakeTasksCommand(program),
       MakeVersionCommand(program), MakeExchangeCommand(program), MakeTrainerCommand(program), MakeWorkerCommand(program)};
   program.allow_extras();
-  program.get_formatter()->column_width(28);
+  program.get_formatter()->column_width(32);
   for (const Command& command : commands) {
     command.app->allow_extras();
-    command.app->get_formatter()->column_width(28);
+    command.app->description(command.app->get_description() + "\n");
+    command.app->get_formatter()->column_width(32);
   }
 
   try {

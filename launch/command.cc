@@ -17,11 +17,11 @@ int Failed(const absl::Status& status) {
 }
 
 void AddSetOption(CLI::App* app, std::vector<std::string>* sets) {
-  app->add_option("--set", *sets, "KEY=VALUE: changes a key of the configuration, as in --set train.steps=10 (repeatable)")
+  app->add_option("--set", *sets, "changes a key of the configuration, as in --set train.steps=10 (repeatable)")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false)
-      ->type_name("");
+      ->type_name("KEY=VALUE");
 }
 
 }  // namespace tandem

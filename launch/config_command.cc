@@ -32,7 +32,7 @@ Command MakeConfigCommand(CLI::App& program) {
   auto flags = std::make_shared<Flags>();
   app->add_option("CONFIG", flags->source.file, "the YAML file")->required()->type_name("");
   AddSetOption(app, &flags->source.sets);
-  app->add_option("--seed", flags->seed, "N: the same as --set seed=N")->type_name("");
+  app->add_option("--seed", flags->seed, "the same as --set seed=N")->type_name("N");
   app->add_flag("--plain", flags->plain, "without the documentation");
   app->footer("Example:\n  tandem config configs/quickstart.yaml --set policies.planner.ranks=2");
   return {app, [flags] { return PrintConfig(*flags); }};

@@ -89,18 +89,18 @@ Command MakeEvalCommand(CLI::App& program) {
               "answer with it), and how many of the executor's steps were right.");
   auto flags = std::make_shared<Flags>();
   app->add_option("RUN", flags->request.run, "the run folder")->required()->type_name("");
-  app->add_option("--episodes", flags->episodes, "N: how many (2000)")->type_name("");
-  app->add_option("--temperature", flags->temperature, "T: of sampling; 0 is greedy (1)")->type_name("");
-  const auto repeatable = [&](const char* name, std::vector<std::string>* values, const char* text) {
+  app->add_option("--episodes", flags->episodes, "how many (2000)")->type_name("N");
+  app->add_option("--temperature", flags->temperature, "of sampling; 0 is greedy (1)")->type_name("T");
+  const auto repeatable = [&](const char* name, const char* type, std::vector<std::string>* values, const char* text) {
     app->add_option(name, *values, text)
         ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
         ->allow_extra_args(false)
-        ->type_name("");
+        ->type_name(type);
   };
-  repeatable("--role", &flags->request.roles, "ROLE=RUN2|oracle: who plays that role instead (repeatable)");
-  repeatable("--checkpoint", &flags->request.checkpoints, "ROLE=NUMBER: that version instead of the newest (repeatable)");
-  app->add_option("--seed", flags->seed, "N: of the sampling (0)")->type_name("");
+  repeatable("--role", "ROLE=RUN2|oracle", &flags->request.roles, "who plays that role instead (repeatable)");
+  repeatable("--checkpoint", "ROLE=NUMBER", &flags->request.checkpoints, "that version instead of the newest (repeatable)");
+  app->add_option("--seed", flags->seed, "of the sampling (0)")->type_name("N");
   app->add_flag("--json", flags->json, "one JSON object in place of the table");
   app->footer(
       "Examples:\n"

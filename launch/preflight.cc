@@ -70,7 +70,7 @@ absl::Status CheckEndpoint(const LoadedConfig& loaded) {
   if (!absl::StartsWith(endpoint, "tcp://")) return absl::OkStatus();
   for (const std::string& address : {endpoint, wire::AnnounceEndpoint(endpoint)}) {
     try {
-      zmq::context_t context(0);
+      zmq::context_t context(1);
       zmq::socket_t socket(context, ZMQ_ROUTER);
       socket.bind(address);
     } catch (const zmq::error_t& error) {

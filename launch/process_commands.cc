@@ -65,7 +65,7 @@ int RunPart(const Flags& flags, const std::string& who, const Part& part) {
 
 void AddCommonOptions(CLI::App* app, Flags* flags) {
   app->add_option("--run", flags->run, "DIR: the run folder")->required()->type_name("");
-  app->add_option("--endpoint", flags->endpoint, "where the exchange listens; by default transport.endpoint")->type_name("");
+  app->add_option("--endpoint", flags->endpoint, "where the exchange listens; by default transport.endpoint")->type_name("ADDRESS");
 }
 
 }  // namespace
@@ -74,13 +74,13 @@ Command MakeExchangeCommand(CLI::App& program) {
   CLI::App* app = program.add_subcommand("exchange", "The process where rollout and trainers meet. Started by `tandem train`.");
   auto flags = std::make_shared<Flags>();
   AddCommonOptions(app, flags.get());
-  app->add_option("--incarnation", flags->incarnation, "N: of the versions of this run")->type_name("");
-  app->add_option("--clock-offset", flags->clock_offset_s, "SECONDS: where the run's clock goes on")->type_name("");
-  app->add_option("--resume", flags->resume, "POLICY=CHECKPOINT: what a policy goes on from")
+  app->add_option("--incarnation", flags->incarnation, "of the versions of this run")->type_name("N");
+  app->add_option("--clock-offset", flags->clock_offset_s, "where the run's clock goes on")->type_name("SECONDS");
+  app->add_option("--resume", flags->resume, "what a policy goes on from")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false)
-      ->type_name("");
+      ->type_name("POLICY=CHECKPOINT");
   return {app, [flags] { return RunPart(*flags, "exchange", RunExchangePart); }};
 }
 
@@ -88,10 +88,10 @@ Command MakeTrainerCommand(CLI::App& program) {
   CLI::App* app = program.add_subcommand("trainer", "One rank of the training of one policy. Started by `tandem train`.");
   auto flags = std::make_shared<Flags>();
   AddCommonOptions(app, flags.get());
-  app->add_option("--policy", flags->policy, "NAME")->required()->type_name("");
+  app->add_option("--policy", flags->policy, "the policy")->required()->type_name("NAME");
   app->add_option("--rank", flags->rank, "N")->type_name("");
-  app->add_option("--private", flags->private_folder, "DIR: where the ranks meet")->type_name("");
-  app->add_option("--resume", flags->checkpoint, "CHECKPOINT: what it goes on from")->type_name("");
+  app->add_option("--private", flags->private_folder, "where the ranks meet")->type_name("DIR");
+  app->add_option("--resume", flags->checkpoint, "what it goes on from")->type_name("CHECKPOINT");
   return {app, [flags] {
             return RunPart(*flags, absl::StrCat("trainer-", flags->policy, "-", flags->rank),
                            [flags](const RunSetup& setup, zmq::context_t& context, const std::atomic<bool>& stop) {
@@ -104,7 +104,7 @@ Command MakeWorkerCommand(CLI::App& program) {
   CLI::App* app = program.add_subcommand("worker", "A rollout worker. Started by `tandem train`; more may join by hand.");
   auto flags = std::make_shared<Flags>();
   AddCommonOptions(app, flags.get());
-  app->add_option("--index", flags->index, "N: names the worker; no two of a run have the same")->type_name("");
+  app->add_option("--index", flags->index, "names the worker; no two of a run have the same")->type_name("N");
   return {app, [flags] {
             return RunPart(*flags, absl::StrCat("worker-", flags->index),
                            [flags](const RunSetup& setup, zmq::context_t& context, const std::atomic<bool>& stop) {

@@ -8,16 +8,19 @@
 namespace tandem {
 namespace {
 
+constexpr size_t kSlip = 2;     // a letter left out, added, or swapped with its neighbour
+constexpr size_t kReplace = 3;  // a letter replaced: a slip is the likelier explanation
+
 // Optimal string alignment: Levenshtein's distance, with swaps of neighbours.
-size_t EditDistance(std::string_view a, std::string_view b) {
+size_t EditCost(std::string_view a, std::string_view b) {
   std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
-  for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
-  for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
+  for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i * kSlip;
+  for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j * kSlip;
   for (size_t i = 1; i <= a.size(); ++i) {
     for (size_t j = 1; j <= b.size(); ++j) {
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1])});
+      d[i][j] = std::min({d[i - 1][j] + kSlip, d[i][j - 1] + kSlip, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : kReplace)});
       if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + kSlip);
       }
     }
   }
@@ -28,13 +31,12 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 
 std::string NearestWord(std::string_view word, const std::vector<std::string>& candidates) {
   std::string nearest;
-  size_t allowed = std::max<size_t>(1, word.size() / 3);
+  size_t below = kReplace * std::max<size_t>(1, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
-    const size_t distance = EditDistance(word, candidate);
-    if (distance < allowed || (distance == allowed && nearest.empty())) {
-      nearest = candidate;
-      allowed = distance;
-    }
+    const size_t cost = EditCost(word, candidate);
+    if (cost >= below) continue;
+    nearest = candidate;
+    below = cost;
   }
   return nearest;
 }

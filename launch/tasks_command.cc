@@ -67,10 +67,10 @@ Command MakeTasksCommand(CLI::App& program) {
                "CONFIG those of the default environment. A file of such lines can be trained on: environment.tasks.");
   auto flags = std::make_shared<Flags>();
   app->add_option("CONFIG", flags->source.file, "the YAML file whose environment is meant")->type_name("");
-  app->add_option("--split", flags->split, "training (the default), validation or held_out")->type_name("");
-  app->add_option("--count", flags->count, "N: how many tasks (100)")->type_name("");
+  app->add_option("--split", flags->split, "training (the default), validation or held_out")->type_name("NAME");
+  app->add_option("--count", flags->count, "how many tasks (100)")->type_name("N");
   AddSetOption(app, &flags->source.sets);
-  app->add_option("--seed", flags->seed, "N: the same as --set seed=N")->type_name("");
+  app->add_option("--seed", flags->seed, "the same as --set seed=N")->type_name("N");
   app->add_flag("--list", flags->list, "lists the environments instead");
   app->footer("Example:\n  tandem tasks --count 5000 --set environment.max_operations=4 > tasks.jsonl");
   return {app, [flags] { return WriteTasks(*flags); }};

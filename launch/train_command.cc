@@ -162,10 +162,10 @@ Command MakeTrainCommand(CLI::App& program) {
   auto flags = std::make_shared<Flags>();
   app->add_option("CONFIG", flags->source.file, "the YAML file; configs/quickstart.yaml is a commented one")->type_name("");
   AddSetOption(app, &flags->source.sets);
-  app->add_option("--seed", flags->seed, "N: the same as --set seed=N")->type_name("");
-  app->add_option("--run-dir", flags->run_dir, "DIR: the run folder, in place of runs/<name>-<time>; new or empty")
-      ->type_name("");
-  app->add_option("--resume", flags->resume, "RUN: goes on with that run, from its newest checkpoints")->type_name("");
+  app->add_option("--seed", flags->seed, "the same as --set seed=N")->type_name("N");
+  app->add_option("--run-dir", flags->run_dir, "the run folder, in place of runs/<name>-<time>; new or empty")
+      ->type_name("DIR");
+  app->add_option("--resume", flags->resume, "goes on with that run, from its newest checkpoints")->type_name("RUN");
   app->add_flag("--in-process", flags->in_process, "all as threads of one process, for debugging");
   app->footer(
       "Examples:\n"

@@ -93,8 +93,9 @@ absl::StatusOr<std::string> ResolveDevice(std::string_view asked) {
 }
 
 void KeepFreedMemory() {
-  constexpr int kBytes = 1 << 30;
-  static const bool done = mallopt(M_MMAP_THRESHOLD, kBytes) == 1 && mallopt(M_TRIM_THRESHOLD, kBytes) == 1;
+  // 32 MB is the most that glibc takes as the size from which an allocation is a mapping of its own.
+  static const bool done = mallopt(M_MMAP_THRESHOLD, 32 << 20) == 1 && mallopt(M_TRIM_THRESHOLD, 1 << 30) == 1 &&
+                           mallopt(M_TOP_PAD, 16 << 20);
   (void)done;
 }
 

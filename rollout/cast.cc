@@ -61,9 +61,11 @@ absl::Status Cast::AddEngine(const std::string& name, const ModelConfig& shape, 
     return absl::InvalidArgumentError(absl::StrCat("the model has a vocabulary of ", shape.vocabulary,
                                                    " tokens, the environment one of ", tokenizer_.vocabulary()));
   }
-  const int64_t slots = config_.rollout().max_batch();
-  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder, factory(shape, slots));
-  engines_[name] = std::make_unique<Engine>(std::move(decoder), slots);
+  const int64_t max_batch = config_.rollout().max_batch();
+  // The other half keeps the caches of prompts, since the same ones come again: a task's for each episode of its group,
+  // a step's all the time.
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder, factory(shape, /*slots=*/2 * max_batch));
+  engines_[name] = std::make_unique<Engine>(std::move(decoder), max_batch);
   return absl::OkStatus();
 }
 

@@ -17,7 +17,8 @@
 
 namespace tandem {
 
-// Makes the arithmetic behind an engine of `slots` turns at a time.
+// Makes the arithmetic behind an engine. It may have fewer slots than asked for (twice rollout.max_batch), but at least
+// one.
 using DecoderFactory = std::function<absl::StatusOr<std::unique_ptr<Decoder>>(const ModelConfig& shape, int64_t slots)>;
 
 // The policy that plays `role`: as configured, or the one of the same name.

@@ -21,10 +21,16 @@ struct Candidate {
   bool taken = false;
 };
 
+bool IsReadable(const Json& episode) {
+  const Json& turns = Child(episode, "turns");
+  return episode.is_object() && !turns.empty() &&
+         std::all_of(turns.begin(), turns.end(), [](const Json& turn) { return turn.is_object(); });
+}
+
 bool IsMixed(const Json& episode) {
   const Json& turns = Child(episode, "turns");
   return std::any_of(turns.begin(), turns.end(),
-                     [](const Json& turn) { return turn.is_object() && Child(turn, "version_runs").size() > 1; });
+                     [](const Json& turn) { return Child(turn, "version_runs").size() > 1; });
 }
 
 std::optional<bool> IsRight(const Json& episode) {
@@ -70,7 +76,7 @@ class Chooser {
     const TrainingTimes times = FindTimes(records);
     for (size_t i = 0; i < records.episodes.size(); ++i) {
       const Json& episode = Child(records.episodes[i], "episode");
-      if (!episode.is_object() || Child(episode, "turns").empty()) continue;
+      if (!IsReadable(episode)) continue;
       candidates_.push_back({i, StageOf(records.episodes[i], times), IsMixed(episode), IsRight(episode)});
     }
   }

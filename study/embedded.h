@@ -7,6 +7,7 @@ namespace tandem::embedded {
 
 extern const std::string_view chart_js;  // Chart.js 3.9.1, minified, with its licence comment
 extern const std::string_view page_html, page_css;
-extern const std::string_view dom_js, figure_js, episode_js, page_js;  // in the order in which the page runs them
+// In the order in which the page runs them.
+extern const std::string_view dom_js, figure_js, episode_js, run_js, sections_js, page_js;
 
 }  // namespace tandem::embedded

@@ -78,6 +78,8 @@ absl::Status WriteReport(const std::string& run_folder) {
                                                       {"dom_js", std::string(embedded::dom_js)},
                                                       {"figure_js", std::string(embedded::figure_js)},
                                                       {"episode_js", std::string(embedded::episode_js)},
+                                                      {"run_js", std::string(embedded::run_js)},
+                                                      {"sections_js", std::string(embedded::sections_js)},
                                                       {"page_js", std::string(embedded::page_js)}});
   return WriteFileAtomically(absl::StrCat(run_folder, "/report.html"), page);
 }

@@ -68,15 +68,18 @@ Json Histogram(const std::vector<Json>& steps) {
 Json PolicyData(const RunRecords& records, const std::string& policy) {
   const std::vector<Json>& steps = Of(records.steps, policy);
   const std::vector<Json>& ledger = Of(records.ledger, policy);
-  double bound = 0;
-  for (const Json& step : steps) bound = std::max(bound, Number(step, "staleness_bound"));
+  Json bound;  // stays null when no step names one: then the page claims nothing
+  for (const Json& step : steps) {
+    if (!step.contains("staleness_bound")) continue;
+    bound = Rounded(std::max(bound.is_null() ? 0 : bound.get<double>(), Number(step, "staleness_bound")));
+  }
   return {
       {"name", policy},
       {"steps", Columns(steps, kStepFields, kPoints)},
       {"sft", Columns(Of(records.sft, policy), kSftFields, kPoints)},
       {"last_step", steps.empty() ? Json() : Rounded(Number(steps.back(), "step"))},
       {"histogram", Histogram(steps)},
-      {"bound", steps.empty() ? Json() : Rounded(bound)},
+      {"bound", bound},
       {"episodes", Rounded(Sum(steps, "episodes"))},
       {"tokens_trained", Rounded(Sum(steps, "tokens_trained"))},
       {"ledger", ledger.empty() ? Json() : ledger.back()},

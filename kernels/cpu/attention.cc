@@ -95,16 +95,26 @@ HWY_INLINE V WeightedSum(const float* HWY_RESTRICT weights, const float* const* 
   return hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3]));
 }
 
+// All heads go through a phase before the next begins: each phase of one head waits for its own sums, and the processor
+// fills the wait with another head's.
 void AttendRow(const AttentionShape& shape, const float* query, const float* const* pages, int64_t length,
                float* scratch, float* out) {
   const Tag d;
   const int64_t lanes = hn::Lanes(d), stride = ValueStride(shape), group = shape.heads / shape.kv_heads;
-  for (int64_t head = 0; head < shape.heads; ++head, query += shape.head_size, out += shape.head_size) {
-    const int64_t keys = head / group * HeadPageSize(shape), values = keys + shape.head_size * kPagePositions;
-    const float largest = Scores(query, pages, keys, shape.head_size, length, scratch);
-    const V inverse = hn::Set(d, 1.0f / Exponentials(scratch, length, largest));
+  const int64_t padded = (length + kPagePositions - 1) / kPagePositions * kPagePositions;
+  float* scale = scratch + shape.heads * padded;  // [heads] the largest score, then 1 / the sum of exponentials
+  for (int64_t head = 0; head < shape.heads; ++head) {
+    scale[head] = Scores(query + head * shape.head_size, pages, head / group * HeadPageSize(shape), shape.head_size,
+                         length, scratch + head * padded);
+  }
+  for (int64_t head = 0; head < shape.heads; ++head) {
+    scale[head] = 1.0f / Exponentials(scratch + head * padded, length, scale[head]);
+  }
+  for (int64_t head = 0; head < shape.heads; ++head, out += shape.head_size) {
+    const int64_t values = head / group * HeadPageSize(shape) + shape.head_size * kPagePositions;
+    const V inverse = hn::Set(d, scale[head]);
     for (int64_t i = 0; i < shape.head_size; i += lanes) {
-      const V column = hn::Mul(WeightedSum(scratch, pages, values + i, stride, length), inverse);
+      const V column = hn::Mul(WeightedSum(scratch + head * padded, pages, values + i, stride, length), inverse);
       if (i + lanes <= shape.head_size) {
         hn::StoreU(column, d, out + i);
       } else {

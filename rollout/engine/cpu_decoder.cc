@@ -3,7 +3,6 @@
 #include <cstring>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "base/random.h"
 #include "base/status.h"
 #include "kernels/attention.h"
@@ -41,7 +40,7 @@ class CpuDecoder final : public Decoder {
     attended_.Resize(kChunk * q_width_);
     gated_.Resize(kChunk * config.intermediate);
     logits_.Resize(kChunk * config.vocabulary);
-    scratch_.Resize(std::max(kernels::AttendScratch(config.context), kernels::SampleScratch(config.vocabulary)));
+    scratch_.Resize(std::max(kernels::AttendScratch(shape_, config.context), kernels::SampleScratch(config.vocabulary)));
   }
 
   const ModelConfig& config() const override { return config_; }
@@ -86,13 +85,14 @@ class CpuDecoder final : public Decoder {
     const LayerWeights& layer = weights_.layer(n);
     const float epsilon = static_cast<float>(config_.norm_epsilon);
     Project(n, layer, epsilon);
-    for (int64_t r = 0; r < count(); ++r) RotateAndStore(n, r);
-    if (n + 1 == config_.layers) DropUnsampled();  // of the others nothing but the cache is wanted
-    for (int64_t r = 0; r < count(); ++r) {
-      const float* query = qkv_.data() + r * (q_width_ + 2 * kv_width_);
-      kernels::Attend(shape_, query, cache_.Pages(live_[r].slot, n), live_[r].position + 1, scratch_.data(),
-                      attended_.data() + r * q_width_);
+    // Of rows that do not sample, the last layer has nothing to give but its keys and values.
+    const bool last = n + 1 == config_.layers;
+    constexpr int64_t kAhead = 4;  // a page is read a little after it was written: by then the writes have arrived
+    for (int64_t r = 0; r < count() + kAhead; ++r) {
+      if (r < count()) RotateAndStore(n, r);
+      if (r >= kAhead && (!last || live_[r - kAhead].sample)) Attend(n, r - kAhead);
     }
+    if (last) DropUnsampled();
     kernels::LinearAdd(attended_.data(), count(), layer.o.data(), q_width_, config_.hidden, x_.data());
     kernels::RmsNorm(x_.data(), count(), config_.hidden, layer.mlp_norm.data(), epsilon, normed_.data());
     kernels::LinearSwiGlu(normed_.data(), count(), layer.gate_up.data(), config_.hidden, config_.intermediate,
@@ -123,16 +123,21 @@ class CpuDecoder final : public Decoder {
                            row.position % kernels::kPagePositions, cache_.Page(row.slot, n, row.position));
   }
 
+  // Rows of one slot come in ascending positions: what a row attends to has been stored.
+  void Attend(int64_t n, int64_t r) {
+    kernels::Attend(shape_, qkv_.data() + r * (q_width_ + 2 * kv_width_), cache_.Pages(live_[r].slot, n),
+                    live_[r].position + 1, scratch_.data(), attended_.data() + r * q_width_);
+  }
+
   // Moves the rows that sample to the front.
   void DropUnsampled() {
-    const int64_t width = q_width_ + 2 * kv_width_;
     int64_t kept = 0;
     for (int64_t r = 0; r < count(); ++r) {
       if (!live_[r].sample) continue;
       if (kept != r) {
         live_[kept] = live_[r];
         std::memcpy(x_.data() + kept * config_.hidden, x_.data() + r * config_.hidden, config_.hidden * sizeof(float));
-        std::memcpy(qkv_.data() + kept * width, qkv_.data() + r * width, q_width_ * sizeof(float));
+        std::memcpy(attended_.data() + kept * q_width_, attended_.data() + r * q_width_, q_width_ * sizeof(float));
       }
       ++kept;
     }

@@ -142,6 +142,9 @@ void Engine::Admit() {
     sequence->slot = free_slots_.front();
     free_slots_.pop_front();
     prompts_.Forget(sequence->slot);
+    sequence->result.output.reserve(sequence->room);
+    sequence->result.sampled_logprobs.reserve(sequence->room);
+    sequence->result.model_logprobs.reserve(sequence->room);
     ++turns_with_slot_;
     active_.push_back(sequence->id);
   }

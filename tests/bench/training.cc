@@ -1,19 +1,20 @@
 // Training speed of policy/ against plain ATen on the same data: forward and backward of a supervised loss, in turn in
 // one process, on one pinned thread. Prints the median of the rounds.
-//   training [rounds]
+//   training [rounds [part of a case's name]]
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <sched.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <vector>
 
 #include "base/status.h"
 #include "policy/model.h"
+#include "tests/bench/cpu_time.h"
 #include "tests/policy/plain_transformer.h"
 #include "tests/policy/random_sequences.h"
 
@@ -45,14 +46,9 @@ void Pin() {
 }
 
 double Seconds(const std::function<void()>& pass, int repeats) {
-  const auto start = std::chrono::steady_clock::now();
+  const double start = CpuTime();
   for (int i = 0; i < repeats; ++i) pass();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / repeats;
-}
-
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
+  return (CpuTime() - start) / repeats;
 }
 
 void RunCase(const Case& c, int rounds) {
@@ -104,6 +100,8 @@ int main(int argc, char** argv) {
   tandem::Pin();
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 5;
   std::printf("%-40s %10s %10s %7s %12s\n", "tokens/s (one thread)", "plain ATen", "Tandem", "ratio", "no gradient");
-  for (const tandem::Case& c : tandem::kCases) tandem::RunCase(c, rounds);
+  for (const tandem::Case& c : tandem::kCases) {
+    if (argc < 3 || std::strstr(c.name, argv[2]) != nullptr) tandem::RunCase(c, rounds);
+  }
   return 0;
 }

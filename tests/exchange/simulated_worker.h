@@ -78,9 +78,9 @@ class SimulatedWorker {
       for (const proto::TicketLimit& limit : waiting_[i].limits()) {
         const auto installed = installed_.find(limit.policy());
         const bool some = installed != installed_.end();
-        const bool enough = some && (!sim_.scenario().obedient || installed->second >= limit.least().number());
+        const bool enough = some && installed->second >= limit.least().number();
         if (!enough) Fetch(limit.policy(), limit.least().number());
-        ready &= enough;
+        ready &= enough || (some && !sim_.scenario().obedient);
       }
       if (!ready) {
         ++i;

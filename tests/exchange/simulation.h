@@ -89,7 +89,7 @@ class Simulation final : public Outlet {
         checker_.CheckEnd(exchange_);
         break;
       }
-      if (events_.empty() || now_ > 1e7 || count > 600'000) {
+      if (events_.empty() || now_ > 1e6 || count > 600'000) {
         checker_.Violated(
             absl::StrCat("stands still at stage ", StageName(exchange_.stage()), ", ", now_, " s:", Waiting()));
         break;

@@ -45,7 +45,7 @@ TEST_P(AttentionTest, AgreesWithAtenForAllKindsOfSizes) {
                                       << ", length " << length);
       const Cache cache(shape, length, 1);
       const std::vector<float> query = RandomFloats(shape.heads * shape.head_size, 3);
-      std::vector<float> scratch(AttendScratch(length)), out(query.size() + 1, 0.5f);
+      std::vector<float> scratch(AttendScratch(shape, length)), out(query.size() + 1, 0.5f);
       Attend(shape, query.data(), cache.pages.data(), length, scratch.data(), out.data());
       EXPECT_EQ(out.back(), 0.5f);
       out.pop_back();
@@ -58,7 +58,7 @@ TEST_P(AttentionTest, IsStableForLargeScores) {
   const AttentionShape shape{2, 2, 16};
   const Cache cache(shape, 20, 1, /*scale=*/300);
   const std::vector<float> query = RandomFloats(32, 3);
-  std::vector<float> scratch(AttendScratch(20)), out(32);
+  std::vector<float> scratch(AttendScratch(shape, 20)), out(32);
   Attend(shape, query.data(), cache.pages.data(), 20, scratch.data(), out.data());
   ExpectClose(out, Reference(shape, cache, query, 20), 1e-3, 1e-3);
 }
@@ -70,7 +70,7 @@ TEST_P(AttentionTest, DependsOnTheFirstPositionsOnly) {
   const std::vector<float> query = RandomFloats(64, 3);
   for (int64_t length = 1; length < 40; ++length) {
     Cache shorter(shape, length, 1);
-    std::vector<float> scratch(AttendScratch(40)), a(64), b(64);
+    std::vector<float> scratch(AttendScratch(shape, 40)), a(64), b(64);
     for (int64_t page = 0; page < static_cast<int64_t>(shorter.storage.size()); ++page) {
       // The same beginning as the longer one.
       shorter.storage[page].assign(PageSize(shape), std::numeric_limits<float>::quiet_NaN());

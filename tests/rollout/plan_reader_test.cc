@@ -128,14 +128,14 @@ TEST(PlanReaderTest, AnyTextInAnyPiecesComesToTheSame) {
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   RandomStream random(seed);
   const std::string alphabet = "ABCDE=;+-*0123z";
-  const std::string good[] = {"A=3+4;B=A*2;C=B-1", "A=1+1", "D=1*2;C=D+D;B=C-D;A=B*B"};
+  const std::string good[] = {"A=3+4;B=A*2;C=B-1", "A=1+1", "D=1*2;C=D+D;B=C-D;A=B*B", "A=1+1;B=A*2;C=1+2;D=1*1;E=D+3"};
   std::map<PlanFault, int> seen;
   for (int i = 0; i < 50000; ++i) {
     std::string text;
     if (random.Below(4) == 0) {
       for (uint64_t n = random.Below(12); n-- > 0;) text += alphabet[random.Below(alphabet.size())];
     } else {
-      text = good[random.Below(3)];
+      text = good[random.Below(4)];
       for (uint64_t n = random.Below(3); n-- > 0 && !text.empty();) {
         const size_t at = random.Below(text.size());
         const char c = alphabet[random.Below(alphabet.size())];

@@ -36,14 +36,14 @@ TEST_F(TaskFileTest, ReadsTasksInTheFilesOrderAndStartsAgainAtTheEnd) {
   const auto environment = Read(
       "{\"question\": \"3+4=\", \"answer\": \"7\", \"source\": {\"page\": 3}}\n"
       "\n"
-      "{\"question\": \"(1+2)*3=\", \"answer\": \"9\", \"plan\": \"Z=1+2;A=3*Z\"}\r\n");
+      "{\"question\": \"(1+2)*3=\", \"answer\": \"9\", \"plan\": \"H=1+2;A=3*H\"}\r\n");
   ASSERT_TRUE(environment.ok()) << environment.status();
   const Task first = *(*environment)->MakeTask(proto::TRAINING, 0),
              second = *(*environment)->MakeTask(proto::TRAINING, 1);
   EXPECT_EQ(first.question, "3+4=");
   EXPECT_EQ((*environment)->ScriptedPlan(first, nullptr), "A=3+4");
   EXPECT_EQ(second.answer, "9");
-  EXPECT_EQ((*environment)->ScriptedPlan(second, nullptr), "Z=1+2;A=3*Z");
+  EXPECT_EQ((*environment)->ScriptedPlan(second, nullptr), "H=1+2;A=3*H");
   EXPECT_EQ((*environment)->MakeTask(proto::TRAINING, 5)->question, second.question);
 }
 

@@ -160,6 +160,7 @@ TEST(ReportTest, UnknownKindsAndFieldsOfOtherTypesDoNoHarm) {
   const Json data = DataOf(Page(folder));
   EXPECT_TRUE(data["policies"][0]["steps"]["loss"][0].is_null());
   EXPECT_TRUE(data["policies"][0]["steps"]["kl"][0].is_null());
+  EXPECT_TRUE(data["episodes"].empty());
 }
 
 TEST(ReportTest, AnInterruptedRunHasAReport) {

@@ -5,11 +5,10 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 #include <zmq.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -63,13 +62,21 @@ inline absl::Status RunInOneProcess(const LoadedConfig& loaded, const std::strin
     }));
   };
   start([&] {
-    ExchangeRun run{.config = loaded.config, .run_name = "test", .run_folder = folder, .endpoint = endpoint};
+    ExchangeRun run;
+    run.config = loaded.config;
+    run.run_name = "test";
+    run.run_folder = folder;
+    run.endpoint = endpoint;
     run.build = "test";
     return RunExchange(run, context, stop);
   });
   for (const auto& [policy, config] : loaded.config.policies()) {
     start([&, policy = policy] {
-      TrainerRun run{.config = loaded.config, .policy = policy, .vocabulary = vocabulary, .run_folder = folder};
+      TrainerRun run;
+      run.config = loaded.config;
+      run.policy = policy;
+      run.vocabulary = vocabulary;
+      run.run_folder = folder;
       run.endpoint = endpoint;
       run.build = "test";
       return RunTrainer(run, context, stop);
@@ -77,7 +84,10 @@ inline absl::Status RunInOneProcess(const LoadedConfig& loaded, const std::strin
   }
   for (int i = 0; i < workers; ++i) {
     start([&, i] {
-      WorkerRun run{.config = loaded.config, .config_folder = loaded.folder, .name = absl::StrCat("worker-", i)};
+      WorkerRun run;
+      run.config = loaded.config;
+      run.config_folder = loaded.folder;
+      run.name = absl::StrCat("worker-", i);
       run.endpoint = endpoint;
       run.build = "test";
       return RunWorker(run, context, CpuDecoder, stop);

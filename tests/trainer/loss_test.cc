@@ -103,7 +103,7 @@ TEST(GrpoTest, GoldenValuesOfEveryBranch) {
 
 TEST(GrpoTest, WithoutProximalTheImportanceWeightIsTheRatio) {
   LossInput input = Input(kTokens, 5);
-  input.proximal_logprobs = {};
+  input.proximal_logprobs = at::Tensor();
   EXPECT_NEAR(GrpoLoss(input, Config(.2)).sums.importance_weight, 1 + 3 + 2.5 + .5 + 1, 1e-5);
 }
 

@@ -37,7 +37,7 @@ TrainingBatch BatchOf(proto::Purpose purpose, uint32_t step) {
 class ScriptedExchange {
  public:
   ScriptedExchange(zmq::context_t& context, uint32_t incarnation) {
-    auto server = wire::Server::Bind(context, clock_, {.endpoint = kEndpoint, .build = "b", .config_digest = "d"});
+    auto server = wire::Server::Bind(context, clock_, {.endpoint = endpoint, .build = "b", .config_digest = "d"});
     EXPECT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     proto::Welcome welcome;
@@ -46,7 +46,8 @@ class ScriptedExchange {
   }
   ~ScriptedExchange() { Join(); }
 
-  static constexpr char kEndpoint[] = "inproc://scripted-exchange";
+  // Another for each: a closed socket frees its name some time later.
+  const std::string endpoint = "inproc://scripted-exchange-" + std::to_string(NextNumber());
   // From this batch on the run is stopping.
   std::optional<std::pair<proto::Purpose, uint32_t>> stop_at;
 
@@ -64,6 +65,11 @@ class ScriptedExchange {
   std::vector<uint32_t> rejected;  // version numbers
 
  private:
+  static int NextNumber() {
+    static int number = 0;
+    return number++;
+  }
+
   void Serve() {
     while (!over_) {
       auto event = server_->Poll(0.02);
@@ -119,7 +125,6 @@ class TrainerTest : public ::testing::Test {
     run_.policy = "planner";
     run_.vocabulary = SmallShape().vocabulary;
     run_.run_folder = folder_;
-    run_.endpoint = ScriptedExchange::kEndpoint;
     run_.build = "b";
     run_.config_digest = "d";
     run_.config.set_seed(5);
@@ -145,6 +150,7 @@ class TrainerTest : public ::testing::Test {
   // Runs all ranks against a scripted exchange and returns what rank 0 said.
   absl::Status Run(ScriptedExchange& exchange, uint32_t ranks = 1) {
     exchange.Start();
+    run_.endpoint = exchange.endpoint;
     std::vector<absl::Status> status(ranks);
     std::vector<std::thread> others;
     const auto run_rank = [&](uint32_t rank) {
@@ -288,10 +294,11 @@ TEST_F(TrainerTest, StopEndsItWithACheckpoint) {
 }
 
 TEST_F(TrainerTest, WhatIsMissingIsNamed) {
+  run_.endpoint = "inproc://nobody";
   run_.config.mutable_transport()->set_connect_s(0.2);
   absl::Status status = RunTrainer(run_, context_, stop_);
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(status.message()), HasSubstr(ScriptedExchange::kEndpoint));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("inproc://nobody"));
 
   run_.resume_from = folder_ + "/checkpoints/planner/0-7";
   ScriptedExchange exchange(context_, 1);

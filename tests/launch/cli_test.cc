@@ -1,0 +1,209 @@
+// What people see on the command line: help, and one line for each thing that can be wrong.
+#include "launch/cli.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include <nlohmann/json.hpp>
+#include <zmq.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/file.h"
+#include "launch/config.h"
+#include "launch/config_writer.h"
+#include "policy/device.h"
+#include "tests/launch/temporary_folder.h"
+
+namespace tandem {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+
+struct Outcome {
+  int status;
+  std::string out, err;
+};
+
+// Runs in a folder of its own, where x.yaml is a configuration that is in order.
+class CliTest : public ::testing::Test {
+ protected:
+  CliTest() : before_(fs::current_path()) {
+    fs::current_path(folder_.path());
+    Write("x.yaml", "policies:\n  planner:\n  executor:\n");
+  }
+  ~CliTest() override { fs::current_path(before_); }
+
+  static void Write(const std::string& file, const std::string& text) {
+    fs::create_directories(fs::absolute(file).parent_path());
+    ASSERT_TRUE(WriteFileAtomically(file, text).ok());
+  }
+
+  static Outcome Run(const std::string& line) {
+    std::vector<std::string> words = absl::StrSplit("tandem " + line, ' ', absl::SkipEmpty());
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    const int status = RunCommandLine(static_cast<int>(words.size()), argv.data());
+    return {status, testing::internal::GetCapturedStdout(), testing::internal::GetCapturedStderr()};
+  }
+
+  // Bad input: status 2, at most three lines, and no run folder.
+  static std::string BadInput(const std::string& line) {
+    const Outcome outcome = Run(line);
+    EXPECT_EQ(outcome.status, 2) << line << "\n" << outcome.err;
+    EXPECT_THAT(outcome.out, IsEmpty()) << line;
+    EXPECT_LE(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 3) << outcome.err;
+    EXPECT_FALSE(outcome.err.empty());
+    EXPECT_FALSE(fs::exists("runs")) << line;
+    EXPECT_FALSE(fs::exists("run")) << line;
+    return outcome.err;
+  }
+
+  TemporaryFolder folder_;
+  fs::path before_;
+};
+
+TEST_F(CliTest, HelpTeaches) {
+  const Outcome outcome = Run("--help");
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("tandem train configs/quickstart.yaml"), HasSubstr("Exit status"),
+                                 HasSubstr("eval RUN"), HasSubstr("tasks [CONFIG]")));
+  EXPECT_EQ(Run("").out, outcome.out);
+  for (const std::string command : {"train", "eval", "config", "tasks", "version", "exchange", "trainer", "worker"}) {
+    const Outcome help = Run(command + " --help");
+    EXPECT_EQ(help.status, 0);
+    EXPECT_THAT(help.out, HasSubstr(command)) << command;
+    for (const absl::string_view line : absl::StrSplit(help.out, '\n')) {
+      EXPECT_LE(line.size(), 125u) << command << ": " << line;
+    }
+  }
+  EXPECT_THAT(Run("train --help").out, AllOf(HasSubstr("--set"), HasSubstr("--seed"), HasSubstr("--run-dir"),
+                                            HasSubstr("--resume"), HasSubstr("--in-process")));
+  EXPECT_THAT(Run("version").out, StartsWith("tandem 0."));
+  EXPECT_EQ(Run("--version").out, Run("version").out);
+}
+
+TEST_F(CliTest, TyposAreAnsweredWithWhatWasMeant) {
+  EXPECT_THAT(BadInput("trian x.yaml"), HasSubstr("there is no command trian; did you mean train?"));
+  EXPECT_THAT(BadInput("train x.yaml --sed 5"), HasSubstr("there is no flag --sed; did you mean --seed?"));
+  EXPECT_THAT(BadInput("train --rundir=y x.yaml"), HasSubstr("there is no flag --rundir; did you mean --run-dir?"));
+  EXPECT_THAT(BadInput("eval x --jason"), HasSubstr("did you mean --json?"));
+  EXPECT_THAT(BadInput("--hlep"), HasSubstr("did you mean --help?"));
+  EXPECT_THAT(BadInput("train x.yaml y.yaml"), HasSubstr("one argument too many: y.yaml"));
+  EXPECT_THAT(BadInput("train"), HasSubstr("CONFIG is missing"));
+  EXPECT_THAT(BadInput("eval"), HasSubstr("RUN is required"));
+  EXPECT_THAT(BadInput("eval x --episodes many"), HasSubstr("--episodes"));
+  EXPECT_THAT(BadInput("train x.yaml --set"), HasSubstr("--set"));
+}
+
+TEST_F(CliTest, BadConfigurationsAreNamedByFileLineAndKey) {
+  Write("bad.yaml", "policies:\n  planner:\n    staleness:\n      bund: 3\n  executor:\n");
+  EXPECT_EQ(BadInput("train bad.yaml"), "bad.yaml:4: policies.planner.staleness.bund: unknown key; did you mean bound?\n");
+  EXPECT_EQ(BadInput("config bad.yaml"), "bad.yaml:4: policies.planner.staleness.bund: unknown key; did you mean bound?\n");
+  EXPECT_EQ(BadInput("train x.yaml --set policies.planner.ranks=0"),
+            "--set policies.planner.ranks: expected a whole number from 1 to 64, found 0\n");
+  EXPECT_EQ(BadInput("train x.yaml --seed=-1"), "--seed: expected a whole number of at least 0, found -1\n");
+  EXPECT_EQ(BadInput("train y.yaml"), "y.yaml: no such file; did you mean x.yaml?\n");
+  EXPECT_THAT(BadInput("train x.yaml --set policies.planner.loss.name=pppo"), HasSubstr("there is no loss pppo"));
+  EXPECT_THAT(BadInput("tasks --set environment.name=chess"), HasSubstr("there is no environment chess"));
+}
+
+TEST_F(CliTest, ABadTaskIsNamedByFileAndLine) {
+  Write("mine.jsonl", "{\"question\": \"1+2+3=\", \"answer\": \"6\"}\n{\"question\": \"1+2=\"}\n");
+  Write("own.yaml", "environment: {tasks: mine.jsonl}\npolicies: {planner: , executor: }\n");
+  EXPECT_THAT(BadInput("train own.yaml"), HasSubstr("mine.jsonl:2: "));
+}
+
+TEST_F(CliTest, APortInUseIsNamed) {
+  zmq::context_t context;
+  zmq::socket_t socket(context, ZMQ_ROUTER);
+  socket.bind("tcp://127.0.0.1:*");
+  const std::string endpoint = socket.get(zmq::sockopt::last_endpoint);
+  EXPECT_THAT(BadInput("train x.yaml --set transport.endpoint=" + endpoint),
+              AllOf(HasSubstr(endpoint.substr(0, endpoint.find('\0'))), HasSubstr("Address already in use")));
+}
+
+TEST_F(CliTest, AGpuThatIsMissingIsSaid) {
+  if (ResolveDevice("cuda").ok()) {
+    EXPECT_EQ(Run("config x.yaml --set rollout.device=cuda").status, 0);
+  } else {
+    EXPECT_THAT(BadInput("train x.yaml --set rollout.device=cuda"), StartsWith("--set rollout.device: cuda was asked for"));
+  }
+}
+
+TEST_F(CliTest, RunFoldersAreCheckedBeforeTheyAreTouched) {
+  Write("full/file", "x");
+  EXPECT_THAT(BadInput("train x.yaml --run-dir full"), HasSubstr("the folder is not empty"));
+  EXPECT_THAT(BadInput("train --resume none"), HasSubstr("none: no such run folder"));
+  EXPECT_THAT(BadInput("train --resume full"), HasSubstr("it has no config.yaml"));
+  EXPECT_THAT(BadInput("train x.yaml --resume full"), HasSubstr("--resume takes the configuration of the run"));
+  EXPECT_THAT(BadInput("eval none"), HasSubstr("none: no such run folder"));
+  EXPECT_EQ(std::distance(fs::directory_iterator("full"), fs::directory_iterator()), 1);
+}
+
+TEST_F(CliTest, ResumingChecksCheckpointsAndShapes) {
+  const auto loaded = LoadConfig({.file = "x.yaml", .sets = {}, .seed = {}});
+  Write("old/config.yaml", WriteYaml(loaded->config));
+  EXPECT_THAT(BadInput("train --resume old"), HasSubstr("old: there is no checkpoint in it"));
+  EXPECT_THAT(BadInput("train --resume old --set policies.planner.model.hidden=128"),
+              StartsWith("--set policies.planner.model.hidden: a resumed run keeps the shape of its models: it was 64"));
+  Write("old/checkpoints/planner/0-20/state.json", "{\"format\": 1, ");
+  EXPECT_THAT(BadInput("train --resume old"), HasSubstr("checkpoints/planner/0-20/state.json"));
+  EXPECT_THAT(BadInput("eval old"), HasSubstr("checkpoints/planner/0-20"));
+  EXPECT_THAT(BadInput("eval old --checkpoint planner=7"), HasSubstr("--checkpoint: planner has no 7"));
+  EXPECT_THAT(BadInput("eval old --role plannr=oracle"), HasSubstr("there is no role plannr; did you mean planner?"));
+  EXPECT_THAT(BadInput("eval old --role planner"), HasSubstr("expected ROLE="));
+  EXPECT_THAT(BadInput("eval old --temperature -1"), HasSubstr("--temperature: expected a number from 0 (greedy) to 10"));
+}
+
+TEST_F(CliTest, ConfigPrintsAConfiguration) {
+  const Outcome outcome = Run("config x.yaml --set train.steps=7");
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("  # Steps of each policy. (a whole number of at least 0; default 80)\n  steps: 7\n"),
+                                 HasSubstr("bound: 4")));
+  Write("again.yaml", outcome.out);
+  EXPECT_EQ(Run("config again.yaml").out, outcome.out);
+}
+
+TEST_F(CliTest, TasksAreJsonLines) {
+  const Outcome outcome = Run("tasks --count 5 --split held_out");
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const std::vector<std::string> lines = absl::StrSplit(outcome.out, '\n', absl::SkipEmpty());
+  ASSERT_EQ(lines.size(), 5u);
+  for (const std::string& line : lines) {
+    const auto task = nlohmann::json::parse(line);
+    EXPECT_TRUE(task.contains("question") && task.contains("answer") && task.contains("plan")) << line;
+  }
+  EXPECT_EQ(Run("tasks --count 5 --split held_out").out, outcome.out);
+  EXPECT_NE(Run("tasks --count 5").out, outcome.out);
+  EXPECT_EQ(Run("tasks --list").out, "dag-calc\n");
+  EXPECT_THAT(BadInput("tasks --split heldout"), HasSubstr("did you mean held_out?"));
+}
+
+TEST_F(CliTest, TheOraclesAreAlwaysRight) {
+  const auto loaded = LoadConfig({.file = "x.yaml", .sets = {}, .seed = {}});
+  Write("old/config.yaml", WriteYaml(loaded->config));
+  const Outcome outcome = Run("eval old --role planner=oracle --role executor=oracle --episodes 50 --json");
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const auto json = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(json["success"], 1.0);
+  EXPECT_EQ(json["plan_valid"], 1.0);
+  EXPECT_EQ(json["plan_right"], 1.0);
+  EXPECT_EQ(json["executor_step_accuracy"], 1.0);
+  EXPECT_EQ(json["episodes"], 50);
+  EXPECT_GT(json["tokens"]["planner"], 0);
+  EXPECT_THAT(Run("eval old --role planner=oracle --role executor=oracle --episodes 50").out, HasSubstr("100.0 %"));
+}
+
+}  // namespace
+}  // namespace tandem

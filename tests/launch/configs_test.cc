@@ -1,0 +1,43 @@
+// Every configuration that is shipped is one that a run would take.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "launch/config.h"
+#include "launch/preflight.h"
+
+namespace tandem {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(ConfigsTest, EveryShippedConfigurationIsInOrder) {
+  int files = 0;
+  for (const auto& entry : fs::recursive_directory_iterator("configs")) {
+    if (entry.path().extension() != ".yaml") continue;
+    ++files;
+    const auto loaded = LoadConfig({.file = entry.path().string(), .sets = {}, .seed = {}});
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    EXPECT_TRUE(CheckBeforeRun(*loaded).ok()) << CheckBeforeRun(*loaded);
+  }
+  EXPECT_GE(files, 5);
+}
+
+TEST(ConfigsTest, TheQuickstartIsAsynchronousAndFits) {
+  const auto loaded = LoadConfig({.file = "configs/quickstart.yaml", .sets = {}, .seed = {}});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  for (const auto& [name, policy] : loaded->config.policies()) EXPECT_GE(policy.staleness().bound(), 1u) << name;
+  EXPECT_GE(loaded->config.evaluation().episodes(), 2000u);
+}
+
+TEST(ConfigsTest, ContextsHoldTheLongestQuestions) {
+  auto loaded = LoadConfig({.file = "configs/quickstart.yaml", .sets = {"policies.planner.model.context=30"}, .seed = {}});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  // 24 tokens of a plan leave 6 for a question; those of 3 operations have 8 at least.
+  const absl::Status status = CheckBeforeRun(*loaded);
+  EXPECT_NE(std::string(status.message()).find("--set policies.planner.model.context: 30 is too small"), std::string::npos)
+      << status;
+}
+
+}  // namespace
+}  // namespace tandem
