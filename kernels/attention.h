@@ -7,7 +7,7 @@ namespace tandem::kernels {
 
 struct AttentionShape {
   int64_t heads;
-  int64_t kv_heads;   // divides heads; query head h reads key-value head h / (heads / kv_heads)
+  int64_t kv_heads;  // divides heads; query head h reads key-value head h / (heads / kv_heads)
   int64_t head_size;
 };
 
@@ -31,8 +31,8 @@ inline int64_t AttendScratch(const AttentionShape& shape, int64_t length) {
 }
 
 // out[heads, head_size] = softmax(query keys^T / sqrt(head_size)) values over positions 0 .. length-1, length > 0.
-// query: [heads, head_size]; pages[i] holds positions 16 i .. 16 i + 15, those from `length` on are not used. The order of
-// summation depends on `length` alone.
+// query: [heads, head_size]; pages[i] holds positions 16 i .. 16 i + 15, those from `length` on are not used. The order
+// of summation depends on `length` alone.
 void Attend(const AttentionShape& shape, const float* query, const float* const* pages, int64_t length, float* scratch,
             float* out);
 

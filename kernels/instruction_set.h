@@ -12,8 +12,8 @@ std::string InstructionSet();
 // All that this CPU can run, best first.
 std::vector<std::string> InstructionSets();
 
-// For tests: from now on run on `name`, one of InstructionSets(); "" returns to the best. Weights that were packed before
-// stay valid. Not to be called while a kernel runs.
+// For tests: from now on run on `name`, one of InstructionSets(); "" returns to the best. Weights that were packed
+// before stay valid. Not to be called while a kernel runs.
 void ForceInstructionSet(const std::string& name);
 
 }  // namespace tandem::kernels

@@ -1,15 +1,15 @@
 // Linear layers, y = x W^T, over float32 weights that are packed once and read many times.
 //
-// Batch invariance: an output element is one chain of (fused) multiply-adds over the inputs in ascending order, whatever
-// the number of rows or their place in the batch. The same row gives the same bits in any batch.
+// Batch invariance: an output element is one chain of (fused) multiply-adds over the inputs in ascending order,
+// whatever the number of rows or their place in the batch. The same row gives the same bits in any batch.
 #pragma once
 
 #include <cstdint>
 
 namespace tandem::kernels {
 
-// Packed weights: panels of 32 outputs, [ceil(out / 32)][in][32], the last one filled up with zeros: the microkernel reads
-// them front to back.
+// Packed weights: panels of 32 outputs, [ceil(out / 32)][in][32], the last one filled up with zeros: the microkernel
+// reads them front to back.
 inline constexpr int64_t kPanelColumns = 32;
 
 // Floats that the packed weights of a layer take.

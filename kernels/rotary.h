@@ -1,5 +1,5 @@
-// Rotary position embedding (Su et al., 2021), with halves as in Hugging Face's Llama and Qwen: dimension i of a head is
-// turned together with dimension i + head_size / 2.
+// Rotary position embedding (Su et al., 2021), with halves as in Hugging Face's Llama and Qwen: dimension i of a head
+// is turned together with dimension i + head_size / 2.
 #pragma once
 
 #include <cstdint>

@@ -154,20 +154,27 @@ void LiveView::Read() {
 void LiveView::PrintNews(const nlohmann::json& line) {
   const double time_s = progress_.time_s();
   const std::string kind = line.value("kind", "");
-  if (progress_.stage() != stage_) {
-    stage_ = progress_.stage();
-    if (stage_ != RunStage::kFinished) Print(time_s, StageText(stage_));
-  }
+  // A stage is announced after the line that ended the one before it.
+  const bool first = stage_ == RunStage::kStarting;
+  if (first) PrintStage();
   if (kind == "eval") {
     const std::string stage = line.value("stage", "");
     if (const auto e = progress_.evaluation(stage)) Print(time_s, absl::StrCat("evaluation ", stage, ": ", EvaluationText(*e)));
   }
-  if (kind != "sft" && kind != "step") return;
-  const std::string policy = line.value("policy", "");
+  if (kind == "sft" || kind == "step") PrintStep(time_s, kind == "sft", line.value("policy", ""));
+  if (!first) PrintStage();
+}
+
+void LiveView::PrintStage() {
+  if (progress_.stage() == stage_) return;
+  stage_ = progress_.stage();
+  if (stage_ != RunStage::kFinished) Print(progress_.time_s(), StageText(stage_));
+}
+
+void LiveView::PrintStep(double time_s, bool sft, const std::string& policy) {
   for (const PolicyProgress& p : progress_.policies()) {
-    const bool sft = kind == "sft";
     const uint32_t step = sft ? p.sft_step : p.step;
-    const uint32_t steps = progress_.stage_steps();
+    const uint32_t steps = sft ? progress_.sft_steps() : progress_.train_steps();
     if (p.name != policy || (step % std::max(1u, steps / kPlainLines) != 0 && step != steps)) continue;
     std::string text = absl::StrFormat("%-10s %s %d of %d: ", p.name, sft ? "warm start step" : "step", step, steps);
     if (sft) {

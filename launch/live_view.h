@@ -37,6 +37,8 @@ class LiveView {
   void Draw();
   void Erase();
   void PrintNews(const nlohmann::json& line);
+  void PrintStage();
+  void PrintStep(double time_s, bool sft, const std::string& policy);
   void Print(double time_s, const std::string& text);
 
   Progress progress_;

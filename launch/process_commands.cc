@@ -64,7 +64,7 @@ int RunPart(const Flags& flags, const std::string& who, const Part& part) {
 }
 
 void AddCommonOptions(CLI::App* app, Flags* flags) {
-  app->add_option("--run", flags->run, "DIR: the run folder")->required()->type_name("");
+  app->add_option("--run", flags->run, "the run folder")->required()->type_name("DIR");
   app->add_option("--endpoint", flags->endpoint, "where the exchange listens; by default transport.endpoint")->type_name("ADDRESS");
 }
 
@@ -89,7 +89,7 @@ Command MakeTrainerCommand(CLI::App& program) {
   auto flags = std::make_shared<Flags>();
   AddCommonOptions(app, flags.get());
   app->add_option("--policy", flags->policy, "the policy")->required()->type_name("NAME");
-  app->add_option("--rank", flags->rank, "N")->type_name("");
+  app->add_option("--rank", flags->rank, "of the ranks that train it")->type_name("N");
   app->add_option("--private", flags->private_folder, "where the ranks meet")->type_name("DIR");
   app->add_option("--resume", flags->checkpoint, "what it goes on from")->type_name("CHECKPOINT");
   return {app, [flags] {

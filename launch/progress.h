@@ -54,6 +54,8 @@ class Progress {
   RunStage stage() const;
   const std::vector<PolicyProgress>& policies() const { return policies_; }
   double time_s() const { return time_s_; }
+  uint32_t sft_steps() const { return sft_steps_; }
+  uint32_t train_steps() const { return train_steps_; }
   uint32_t stage_steps() const;               // of the stage in which the run is, of each policy
   uint32_t StepOf(const PolicyProgress& policy) const;  // in that stage
   std::optional<double> seconds_left() const;  // of the stage; nullopt while nobody knows

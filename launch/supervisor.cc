@@ -39,6 +39,7 @@ class Supervisor {
     while (Running() > 0) {
       OnSignal(WaitForSignal(options_.tick_s));
       Reap();
+      if (clock_.Now() > workers_deadline_) Send(SIGKILL, ChildSpec::kWorker);
       if (clock_.Now() > deadline_) OnDeadline();
       if (options_.tick) options_.tick();
     }
@@ -72,10 +73,14 @@ class Supervisor {
     if (options_.say) options_.say(text);
   }
 
-  void Send(int signal, bool to_exchange_only) const {
+  void Send(int signal, ChildSpec::Kind to) const {
     for (const Child& child : children_) {
-      if (child.pid > 0 && (!to_exchange_only || child.spec.kind == ChildSpec::kExchange)) kill(child.pid, signal);
+      if (child.pid > 0 && child.spec.kind == to) kill(child.pid, signal);
     }
+  }
+
+  void SendAll(int signal) const {
+    for (const auto to : {ChildSpec::kExchange, ChildSpec::kTrainer, ChildSpec::kWorker}) Send(signal, to);
   }
 
   void OnSignal(int signal) {
@@ -90,7 +95,7 @@ class Supervisor {
     Say("stopping: checkpoints are being written (once more: at once)");
     if (phase_ != Phase::kRunning) return;  // already on its way out
     Enter(Phase::kStopping, options_.stop_s);
-    Send(SIGTERM, /*to_exchange_only=*/true);
+    Send(SIGTERM, ChildSpec::kExchange);
   }
 
   void Reap() {
@@ -110,7 +115,7 @@ class Supervisor {
       return;
     }
     if (phase_ == Phase::kStopping && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) {
-      Send(SIGTERM, /*to_exchange_only=*/false);  // told before it was up; so nobody else will be told by it
+      SendAll(SIGTERM);  // told before it was up; so nobody else will be told by it
       return;
     }
     if (!well) {
@@ -120,7 +125,15 @@ class Supervisor {
                                            Log(*child), last.empty() ? " is empty" : absl::StrCat(" ends:\n", last))));
       return;
     }
-    if (child->spec.kind == ChildSpec::kExchange && phase_ == Phase::kRunning) Enter(Phase::kEnding, options_.end_s);
+    if (child->spec.kind == ChildSpec::kExchange) OnExchangeEnd();
+  }
+
+  void OnExchangeEnd() {
+    Send(SIGTERM, ChildSpec::kWorker);
+    workers_deadline_ = clock_.Now() + options_.leave_s;
+    if (phase_ == Phase::kRunning) Enter(Phase::kEnding, options_.end_s);
+    // Those that joined have been told by the exchange; others would look for it in vain.
+    if (phase_ == Phase::kStopping) Send(SIGTERM, ChildSpec::kTrainer);
   }
 
   void Restart(Child* child, int status) {
@@ -140,7 +153,7 @@ class Supervisor {
   void Fail(absl::Status status) {
     if (error_.ok()) error_ = std::move(status);
     Enter(Phase::kTerminating, options_.term_s);
-    Send(SIGTERM, /*to_exchange_only=*/false);
+    SendAll(SIGTERM);
   }
 
   void OnDeadline() {
@@ -156,7 +169,7 @@ class Supervisor {
 
   void Kill() {
     Enter(Phase::kKilled, 1e9);
-    Send(SIGKILL, /*to_exchange_only=*/false);
+    SendAll(SIGKILL);
   }
 
   void Enter(Phase phase, double within_s) {
@@ -169,6 +182,7 @@ class Supervisor {
   std::vector<Child> children_;
   Phase phase_ = Phase::kRunning;
   double deadline_ = 1e18;
+  double workers_deadline_ = 1e18;
   bool stopped_ = false;
   absl::Status error_;
 };

@@ -35,6 +35,17 @@ Span StageSpan(const std::map<std::string, std::vector<Json>>& by_policy) {
   return stage;
 }
 
+// The reinforcement part. Its first step waits for its batch while the warm start is still being evaluated: that is
+// left out.
+Span TrainSpan(const RunRecords& records) {
+  Span stage = StageSpan(records.steps);
+  for (const Json& evaluation : records.evaluations) {
+    const double time = Number(evaluation, "time_s");
+    if (Text(evaluation, "stage") == "after_sft" && time < stage.to) stage.from = std::max(stage.from, time);
+  }
+  return stage;
+}
+
 // Mean of shares over the time that they cover within `window`.
 struct WindowMean {
   double sum = 0, covered = 0;
@@ -155,14 +166,14 @@ Json Activity(const RunRecords& records) {
                    {"trained", Json::object()},
                    {"waits", Json::array()},
                    {"faults", Json::object()}};
-  const Span window = StageSpan(records.steps);
+  const Span window = TrainSpan(records);
   AddTrainers(records, timeline, window, activity);
   AddWorkers(records, timeline, window, activity);
   return activity;
 }
 
 Json Stages(const RunRecords& records) {
-  return {{"sft", SpanOrNull(StageSpan(records.sft))}, {"train", SpanOrNull(StageSpan(records.steps))}};
+  return {{"sft", SpanOrNull(StageSpan(records.sft))}, {"train", SpanOrNull(TrainSpan(records))}};
 }
 
 }  // namespace tandem

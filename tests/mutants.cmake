@@ -42,16 +42,16 @@ function(tandem_exchange_mutant name source test_source catches)
 endfunction()
 
 tandem_exchange_mutant(no_admission_rule gate.cc property_test.cc
-  ExchangePropertyTest.KeepsEveryPromiseUnderRandomSchedules)
+  ExchangeScheduleTest.EveryPromiseIsKept/0)
 tandem_exchange_mutant(no_consumption_check batcher.cc property_test.cc
-  ExchangePropertyTest.NothingStaleIsTrainedOnEvenWhenWorkersIgnoreTheirTickets)
+  ExchangeScheduleTest.NothingStaleIsTrainedOnEvenWhenWorkersIgnoreTheirTickets/0)
 tandem_exchange_mutant(arrival_order batcher.cc property_test.cc
   ExchangePropertyTest.WithBoundZeroBatchesDoNotDependOnTheOrderOfArrival)
 tandem_exchange_mutant(fifo_not_edf batcher.cc batcher_test.cc BatcherTest.TakesTheEarliestDeadlineFirst)
 tandem_exchange_mutant(no_group_dedup ticket_book.cc property_test.cc
-  ExchangePropertyTest.KeepsEveryPromiseUnderRandomSchedules)
+  ExchangeScheduleTest.EveryPromiseIsKept/0)
 tandem_exchange_mutant(ledger_leak ledger.cc property_test.cc
-  ExchangePropertyTest.KeepsEveryPromiseUnderRandomSchedules)
+  ExchangeScheduleTest.EveryPromiseIsKept/0)
 tandem_exchange_mutant(torn_weights weight_store.cc weight_store_test.cc
   WeightStoreTest.NothingIsVisibleWithoutItsDigest)
 tandem_exchange_mutant(version_reused weight_store.cc weight_store_test.cc WeightStoreTest.AVersionNamesOneSetOfBytes)

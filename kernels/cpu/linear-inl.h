@@ -18,8 +18,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using FloatTag = hn::CappedTag<float, 16>;
 
-// Rows of the largest tile: with two vectors of columns, 24 (AVX-512) or 12 accumulators, and registers left over for the
-// weights and one input.
+// Rows of the largest tile: with two vectors of columns, 24 (AVX-512) or 12 accumulators, and registers left over for
+// the weights and one input.
 constexpr int kTileRows = HWY_TARGET == HWY_AVX3 ? 12 : 6;
 
 // Panels that a tile spans: few rows need more columns to keep the multiply-add units busy.

@@ -45,8 +45,8 @@ void RotaryTable(int64_t context, int64_t head_size, double theta, float* cosine
   const int64_t half = head_size / 2;
   for (int64_t position = 0; position < context; ++position) {
     for (int64_t i = 0; i < half; ++i) {
-      const double angle =
-          static_cast<double>(position) * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_size));
+      const double angle = static_cast<double>(position) *
+                           std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_size));
       cosine[position * half + i] = static_cast<float>(std::cos(angle));
       sine[position * half + i] = static_cast<float>(std::sin(angle));
     }

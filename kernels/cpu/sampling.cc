@@ -31,7 +31,8 @@ HWY_INLINE float Largest(const float* x, int64_t size) {
     largest = hn::Max(largest, values);
     odd = hn::Or(odd, hn::Ne(values, values));
   }
-  float result = hn::AllFalse(d, odd) ? hn::GetLane(hn::MaxOfLanes(d, largest)) : std::numeric_limits<float>::quiet_NaN();
+  float result =
+      hn::AllFalse(d, odd) ? hn::GetLane(hn::MaxOfLanes(d, largest)) : std::numeric_limits<float>::quiet_NaN();
   for (; i < size; ++i) result = x[i] <= result || std::isnan(result) ? result : x[i];
   return result;
 }
@@ -68,7 +69,8 @@ HWY_INLINE float Sum(const float* weights, int64_t size) {
   return sum;
 }
 
-// The first token whose cumulative weight exceeds `target`. Where rounding leaves none, the last one of positive weight.
+// The first token whose cumulative weight exceeds `target`. Where rounding leaves none, the last one of positive
+// weight.
 HWY_INLINE int64_t Search(const float* weights, int64_t size, float target) {
   int64_t begin = 0;
   float before = 0;

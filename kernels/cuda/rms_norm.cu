@@ -1,7 +1,6 @@
-#include "kernels/rms_norm.h"
-
 #include "kernels/cuda/block.cuh"
 #include "kernels/cuda/error.h"
+#include "kernels/rms_norm.h"
 
 namespace tandem::kernels::cuda {
 namespace {

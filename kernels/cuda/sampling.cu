@@ -1,17 +1,14 @@
-#include "kernels/sampling.h"
-
 #include <climits>
 #include <cmath>
 
 #include "kernels/cuda/block.cuh"
 #include "kernels/cuda/error.h"
+#include "kernels/sampling.h"
 
 namespace tandem::kernels::cuda {
 namespace {
 
-__device__ float Weight(float logit, float largest, float temperature) {
-  return expf((logit - largest) / temperature);
-}
+__device__ float Weight(float logit, float largest, float temperature) { return expf((logit - largest) / temperature); }
 
 // Each thread owns `share` tokens in a row, so that a scan over threads is a scan over the vocabulary.
 struct Range {

@@ -1,6 +1,5 @@
-#include "kernels/cuda/stream.h"
-
 #include "kernels/cuda/error.h"
+#include "kernels/cuda/stream.h"
 
 namespace tandem::kernels::cuda {
 

@@ -12,8 +12,8 @@
 #include "kernels/sampling.h"
 #include "kernels/swiglu.h"
 #include "rollout/engine/decoder.h"
-#include "rollout/engine/page_cache.h"
 #include "rollout/engine/packed_weights.h"
+#include "rollout/engine/page_cache.h"
 
 namespace tandem {
 namespace {
@@ -40,7 +40,8 @@ class CpuDecoder final : public Decoder {
     attended_.Resize(kChunk * q_width_);
     gated_.Resize(kChunk * config.intermediate);
     logits_.Resize(kChunk * config.vocabulary);
-    scratch_.Resize(std::max(kernels::AttendScratch(shape_, config.context), kernels::SampleScratch(config.vocabulary)));
+    scratch_.Resize(
+        std::max(kernels::AttendScratch(shape_, config.context), kernels::SampleScratch(config.vocabulary)));
   }
 
   const ModelConfig& config() const override { return config_; }
@@ -87,11 +88,7 @@ class CpuDecoder final : public Decoder {
     Project(n, layer, epsilon);
     // Of rows that do not sample, the last layer has nothing to give but its keys and values.
     const bool last = n + 1 == config_.layers;
-    constexpr int64_t kAhead = 4;  // a page is read a little after it was written: by then the writes have arrived
-    for (int64_t r = 0; r < count() + kAhead; ++r) {
-      if (r < count()) RotateAndStore(n, r);
-      if (r >= kAhead && (!last || live_[r - kAhead].sample)) Attend(n, r - kAhead);
-    }
+    for (int64_t r = 0; r < count(); ++r) Attention(n, r, /*attend=*/!last || live_[r].sample);
     if (last) DropUnsampled();
     kernels::LinearAdd(attended_.data(), count(), layer.o.data(), q_width_, config_.hidden, x_.data());
     kernels::RmsNorm(x_.data(), count(), config_.hidden, layer.mlp_norm.data(), epsilon, normed_.data());
@@ -113,7 +110,9 @@ class CpuDecoder final : public Decoder {
     kernels::Linear(normed_.data(), count(), layer.qkv.data(), config_.hidden, width, qkv_.data());
   }
 
-  void RotateAndStore(int64_t n, int64_t r) {
+  // Stores the row's key and value, then attends, while the pages that were written are still in the first-level cache.
+  // Rows of one slot come in ascending positions: what a row attends to is there.
+  void Attention(int64_t n, int64_t r, bool attend) {
     const DecodeRow& row = live_[r];
     const int64_t half = shape_.head_size / 2;
     float* query = qkv_.data() + r * (q_width_ + 2 * kv_width_);
@@ -121,12 +120,9 @@ class CpuDecoder final : public Decoder {
                     sine_.data() + row.position * half);
     kernels::StoreKeyValue(shape_, query + q_width_, query + q_width_ + kv_width_,
                            row.position % kernels::kPagePositions, cache_.Page(row.slot, n, row.position));
-  }
-
-  // Rows of one slot come in ascending positions: what a row attends to has been stored.
-  void Attend(int64_t n, int64_t r) {
-    kernels::Attend(shape_, qkv_.data() + r * (q_width_ + 2 * kv_width_), cache_.Pages(live_[r].slot, n),
-                    live_[r].position + 1, scratch_.data(), attended_.data() + r * q_width_);
+    if (!attend) return;
+    kernels::Attend(shape_, query, cache_.Pages(row.slot, n), row.position + 1, scratch_.data(),
+                    attended_.data() + r * q_width_);
   }
 
   // Moves the rows that sample to the front.
@@ -146,8 +142,8 @@ class CpuDecoder final : public Decoder {
 
   size_t SampleRows(std::span<SampledToken> sampled) {
     TANDEM_CHECK(sampled.size() >= live_.size());
-    kernels::RmsNorm(x_.data(), count(), config_.hidden, weights_.final_norm(), static_cast<float>(config_.norm_epsilon),
-                     normed_.data());
+    kernels::RmsNorm(x_.data(), count(), config_.hidden, weights_.final_norm(),
+                     static_cast<float>(config_.norm_epsilon), normed_.data());
     kernels::Linear(normed_.data(), count(), weights_.head(), config_.hidden, config_.vocabulary, logits_.data());
     float temperatures[kChunk], uniforms[kChunk];
     kernels::Draw draws[kChunk];

@@ -17,9 +17,9 @@ struct DecodeRow {
   int32_t token;
   int32_t slot;
   int32_t position;
-  bool sample;           // whether the next token is wanted
-  float temperature;     // 0 is greedy
-  uint64_t random_key;   // the draw is Philox(random_key, position + 1)
+  bool sample;          // whether the next token is wanted
+  float temperature;    // 0 is greedy
+  uint64_t random_key;  // the draw is Philox(random_key, position + 1)
 };
 
 struct SampledToken {
@@ -38,8 +38,8 @@ class Decoder {
   // Packs flat weights (ParameterLayout's order). Exclusive with Run.
   virtual absl::Status Load(std::span<const float> weights) = 0;
 
-  // Reads in `rows`; several rows of one slot come in ascending, gapless positions. `sampled` has one entry for each row
-  // with `sample`, in their order.
+  // Reads in `rows`; several rows of one slot come in ascending, gapless positions. `sampled` has one entry for each
+  // row with `sample`, in their order.
   virtual void Run(std::span<const DecodeRow> rows, std::span<SampledToken> sampled) = 0;
 
   // Makes positions 0 .. positions-1 of slot `to` a copy of slot `from`'s, which hold them; the next row of `to` is
@@ -53,8 +53,8 @@ class Decoder {
 // Kernels of our own (kernels/cpu), float32, one thread. Memory grows with the positions that are in use.
 std::unique_ptr<Decoder> MakeCpuDecoder(const ModelConfig& config, int64_t slots);
 
-// ATen on `device` ("cpu" or "cuda"), bf16 or float32: the engine of GPUs, and the reference in tests. On a device that is
-// not there: kUnavailable.
+// ATen on `device` ("cpu" or "cuda"), bf16 or float32: the engine of GPUs, and the reference in tests. On a device that
+// is not there: kUnavailable.
 absl::StatusOr<std::unique_ptr<Decoder>> MakeAtenDecoder(const ModelConfig& config, int64_t slots,
                                                          const std::string& device, bool bf16);
 

@@ -33,7 +33,8 @@ absl::Status CheckRequest(const GenerateRequest& request, const ModelConfig& mod
     }
   }
   if (request.max_new_tokens < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("max_new_tokens is ", request.max_new_tokens, ", at least 1 expected"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_new_tokens is ", request.max_new_tokens, ", at least 1 expected"));
   }
   if (!(request.temperature >= 0) || !std::isfinite(request.temperature)) {
     return absl::InvalidArgumentError(absl::StrCat("temperature is ", request.temperature, ", 0 or more expected"));

@@ -29,41 +29,42 @@ struct VersionCount {
 };
 
 struct GenerateRequest {
-  std::vector<int32_t> prompt;   // at least one id
-  float temperature = 1;         // 0 is greedy
+  std::vector<int32_t> prompt;  // at least one id
+  float temperature = 1;        // 0 is greedy
   int32_t max_new_tokens = 1;
-  int32_t stop_id = -1;          // ends the turn, and is its last token
-  uint64_t random_key = 0;       // of (seed, episode, role, node); the token's position is the counter
+  int32_t stop_id = -1;     // ends the turn, and is its last token
+  uint64_t random_key = 0;  // of (seed, episode, role, node); the token's position is the counter
 };
 
 struct GenerateResult {
   std::vector<int32_t> output;
-  std::vector<float> sampled_logprobs;   // of the distribution sampled from (greedy: 0)
-  std::vector<float> model_logprobs;     // of the model at temperature 1
+  std::vector<float> sampled_logprobs;     // of the distribution sampled from (greedy: 0)
+  std::vector<float> model_logprobs;       // of the model at temperature 1
   std::vector<VersionCount> version_runs;  // over output
   std::vector<VersionCount> cache_runs;    // over prompt and output but the last token
   proto::FinishReason finish = proto::FINISH_UNKNOWN;
 };
 
-// Not thread-safe. A turn's tokens and log-probabilities depend on its request and on the versions (of tokens and cache)
-// that wrote it, bit for bit, and on nothing else in the batch.
+// Not thread-safe. A turn's tokens and log-probabilities depend on its request and on the versions (of tokens and
+// cache) that wrote it, bit for bit, and on nothing else in the batch.
 class Engine {
  public:
-  using OnToken = std::function<void(int32_t)>;                 // may be empty
+  using OnToken = std::function<void(int32_t)>;  // may be empty
   using OnDone = std::function<void(GenerateResult)>;
   using RequestId = uint64_t;
 
-  // At most `max_batch` rows (tokens read in) go through the model at once, and min(max_batch, decoder->slots()) turns are
-  // decoded at the same time; the others wait in their order. Slots beyond max_batch keep the caches of prompts for turns
-  // that ask the same. The speed of a CPU is best when the live turns' caches fit its second-level cache: 32 to 64.
+  // At most `max_batch` rows (tokens read in) go through the model at once, and min(max_batch, decoder->slots()) turns
+  // are decoded at the same time; the others wait in their order. Slots beyond max_batch keep the caches of prompts for
+  // turns that ask the same. The speed of a CPU is best when the live turns' caches fit its second-level cache: 32
+  // to 64.
   Engine(std::unique_ptr<Decoder> decoder, int64_t max_batch);
   ~Engine();  // turns still live are dropped without a callback
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
   // Queues a turn. The callbacks run inside Step() (of a turn cancelled: OnDone within Cancel), and may call Submit and
-  // Cancel themselves, but not Step or Install. A prompt that does not fit the context with one token of output, or that
-  // holds ids outside of the vocabulary, is kInvalidArgument; output is cut where the context ends.
+  // Cancel themselves, but not Step or Install. A prompt that does not fit the context with one token of output, or
+  // that holds ids outside of the vocabulary, is kInvalidArgument; output is cut where the context ends.
   absl::StatusOr<RequestId> Submit(GenerateRequest request, OnToken on_token, OnDone on_done);
   // Ends the turn with what it has, as CANCELLED. Nothing happens for a turn that has ended.
   void Cancel(RequestId id);
@@ -73,8 +74,8 @@ class Engine {
   // installed one again: nothing happens. kInvalidArgument: not the model's number of weights.
   absl::Status Install(VersionId version, std::span<const float> weights);
 
-  // One decode step over the live turns (prompts are read in as they fit). Returns the number of tokens generated; 0 when
-  // there is nothing to do: a long prompt is read in until a token comes. Nothing runs before the first Install.
+  // One decode step over the live turns (prompts are read in as they fit). Returns the number of tokens generated; 0
+  // when there is nothing to do: a long prompt is read in until a token comes. Nothing runs before the first Install.
   int64_t Step();
 
   bool has_weights() const { return has_weights_; }
@@ -112,12 +113,12 @@ class Engine {
   std::vector<uint32_t> free_places_;
   uint64_t next_serial_ = 1;
   std::deque<RequestId> waiting_;
-  std::vector<RequestId> active_;    // those with a slot, in order of admission
-  std::deque<int32_t> free_slots_;   // the longest free first: the others' prompts may be asked for again
+  std::vector<RequestId> active_;   // those with a slot, in order of admission
+  std::deque<int32_t> free_slots_;  // the longest free first: the others' prompts may be asked for again
   int64_t turns_with_slot_ = 0;
   size_t live_ = 0;
   PromptCache prompts_;
-  bool decoder_copies_ = true;       // until it says that it does not
+  bool decoder_copies_ = true;  // until it says that it does not
 
   // The batch in work.
   std::vector<DecodeRow> rows_;

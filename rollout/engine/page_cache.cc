@@ -50,7 +50,8 @@ float* PageCache::TakePage() {
   if (free_.empty()) {
     constexpr int64_t kPagesPerBlock = 16;
     blocks_.emplace_back(kPagesPerBlock * layers_ * layer_size_);
-    for (int64_t page = kPagesPerBlock; page-- > 0;) free_.push_back(blocks_.back().data() + page * layers_ * layer_size_);
+    for (int64_t page = kPagesPerBlock; page-- > 0;)
+      free_.push_back(blocks_.back().data() + page * layers_ * layer_size_);
   }
   float* page = free_.back();
   free_.pop_back();

@@ -1,5 +1,5 @@
-// The key-value cache of all slots, in pages of 16 positions. Pages of short sequences lie close together, however long a
-// context the model allows, so that they stay in the processor's caches.
+// The key-value cache of all slots, in pages of 16 positions. Pages of short sequences lie close together, however long
+// a context the model allows, so that they stay in the processor's caches.
 #pragma once
 
 #include <cstdint>

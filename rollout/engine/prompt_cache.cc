@@ -19,7 +19,8 @@ PromptCache::Found PromptCache::Find(std::span<const int32_t> prompt, uint64_t h
 }
 
 void PromptCache::Begin(std::span<const int32_t> prompt, uint64_t hash, int32_t slot) {
-  if (!by_prompt_.try_emplace(hash, slot).second) return;  // the hash is taken by another prompt: this one is not shared
+  if (!by_prompt_.try_emplace(hash, slot).second)
+    return;  // the hash is taken by another prompt: this one is not shared
   entries_[slot].state = State::kBeingRead;
   entries_[slot].hash = hash;
   entries_[slot].prompt.assign(prompt.begin(), prompt.end());

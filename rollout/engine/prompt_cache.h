@@ -1,6 +1,6 @@
-// Which slots hold the cache of which prompt, so that turns that ask the same (the episodes of a group, a step that comes
-// up again) read it in once. Only prompts read in under the installed version count: what is copied is bit for bit what
-// the turn would have computed itself.
+// Which slots hold the cache of which prompt, so that turns that ask the same (the episodes of a group, a step that
+// comes up again) read it in once. Only prompts read in under the installed version count: what is copied is bit for
+// bit what the turn would have computed itself.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +39,7 @@ class PromptCache {
     uint64_t hash = 0;
     std::vector<int32_t> prompt;
   };
-  std::vector<Entry> entries_;                       // [slots]
+  std::vector<Entry> entries_;                        // [slots]
   absl::flat_hash_map<uint64_t, int32_t> by_prompt_;  // hash to slot
 };
 

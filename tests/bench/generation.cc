@@ -1,8 +1,7 @@
-// How fast the CPU engine generates, on one pinned thread: against plain ATen decoding in the same process, in turn, and
-// against the processor's limit of multiply-adds. Build the target `generation` and run it without arguments.
-#include <sched.h>
-
+// How fast the CPU engine generates, on one pinned thread: against plain ATen decoding in the same process, in turn,
+// and against the processor's limit of multiply-adds. Build the target `generation` and run it without arguments.
 #include <ATen/Parallel.h>
+#include <sched.h>
 
 #include <cmath>
 #include <cstdio>
@@ -47,8 +46,8 @@ class MeteredDecoder final : public Decoder {
   }
 
  private:
-  // What is really computed: with a small vocabulary the first layer's projections are looked up, and of rows that do not
-  // sample the last layer computes only the projections.
+  // What is really computed: with a small vocabulary the first layer's projections are looked up, and of rows that do
+  // not sample the last layer computes only the projections.
   double RowFlops(const DecodeRow& row) const {
     const ModelConfig& c = config();
     const double q = static_cast<double>(c.heads * c.head_size()), kv = static_cast<double>(c.kv_heads * c.head_size());
@@ -92,7 +91,8 @@ struct Bench {
     const double tokens = static_cast<double>(engine.tokens_generated()), rows = static_cast<double>(engine.rows_run());
     const double start = CpuTime();
     for (GenerateRequest& turn : turns) {
-      TANDEM_CHECK(engine.Submit(std::move(turn), {}, [this](GenerateResult result) { last = std::move(result); }).ok());
+      TANDEM_CHECK(
+          engine.Submit(std::move(turn), {}, [this](GenerateResult result) { last = std::move(result); }).ok());
     }
     while (engine.Step() > 0) {
     }
@@ -149,8 +149,8 @@ void Report(const char* what, const std::vector<Measured>& rounds, double peak) 
     share.push_back(m.decoder.flops / m.seconds / peak);
     outside.push_back(1 - m.decoder.seconds / m.seconds);
   }
-  std::printf("  %-34s %9.0f tokens/s, %4.1f %% of the limit, %.2f rows a token, %.1f %% outside of the decoder\n", what,
-              Median(tokens), 100 * Median(share), Median(rows), 100 * Median(outside));
+  std::printf("  %-34s %9.0f tokens/s, %4.1f %% of the limit, %.2f rows a token, %.1f %% outside of the decoder\n",
+              what, Median(tokens), 100 * Median(share), Median(rows), 100 * Median(outside));
 }
 
 void Compare(const ModelConfig& config, int64_t sequences) {

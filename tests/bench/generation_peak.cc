@@ -30,8 +30,9 @@ double MultiplyAdds(int64_t rounds, float* result) {
     a4 = hn::MulAdd(a4, m, c), a5 = hn::MulAdd(a5, m, c), a6 = hn::MulAdd(a6, m, c), a7 = hn::MulAdd(a7, m, c);
     a8 = hn::MulAdd(a8, m, c), a9 = hn::MulAdd(a9, m, c), a10 = hn::MulAdd(a10, m, c), a11 = hn::MulAdd(a11, m, c);
   }
-  const V sum = hn::Add(hn::Add(hn::Add(a0, a1), hn::Add(a2, a3)),
-                        hn::Add(hn::Add(hn::Add(a4, a5), hn::Add(a6, a7)), hn::Add(hn::Add(a8, a9), hn::Add(a10, a11))));
+  const V sum =
+      hn::Add(hn::Add(hn::Add(a0, a1), hn::Add(a2, a3)),
+              hn::Add(hn::Add(hn::Add(a4, a5), hn::Add(a6, a7)), hn::Add(hn::Add(a8, a9), hn::Add(a10, a11))));
   *result = hn::GetLane(sum);
   return static_cast<double>(rounds) * 12 * 2 * static_cast<double>(hn::Lanes(d));
 }

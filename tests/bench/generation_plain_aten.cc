@@ -21,8 +21,8 @@ struct PlainAtenDecoding::State {
   ModelConfig config;
   at::Tensor embedding, final_norm, head;
   std::vector<Layer> layers;
-  at::Tensor cosine, sine;                // [context, head_size]
-  std::vector<at::Tensor> keys, values;   // [batch, kv_heads, context, head_size] of each layer
+  at::Tensor cosine, sine;               // [context, head_size]
+  std::vector<at::Tensor> keys, values;  // [batch, kv_heads, context, head_size] of each layer
 
   // logits [batch, vocabulary] after ids [batch] at `position`.
   at::Tensor Forward(const at::Tensor& ids, int64_t position) {
@@ -76,8 +76,8 @@ PlainAtenDecoding::PlainAtenDecoding(const ModelConfig& c, std::span<const float
   }
   s.final_norm = take();
   s.head = c.tied_head ? s.embedding : take();
-  const at::Tensor frequencies =
-      at::pow(at::scalar_tensor(c.rope_theta, at::kDouble), -at::arange(0, c.head_size(), 2, at::kDouble) / c.head_size());
+  const at::Tensor frequencies = at::pow(at::scalar_tensor(c.rope_theta, at::kDouble),
+                                         -at::arange(0, c.head_size(), 2, at::kDouble) / c.head_size());
   const at::Tensor angles = at::outer(at::arange(c.context, at::kDouble), frequencies).repeat({1, 2});
   s.cosine = angles.cos().to(at::kFloat);
   s.sine = angles.sin().to(at::kFloat);
@@ -87,8 +87,9 @@ PlainAtenDecoding::~PlainAtenDecoding() = default;
 
 int64_t PlainAtenDecoding::Generate(std::span<const int32_t> first_tokens, int64_t length) {
   const c10::InferenceMode inference;
-  at::Tensor ids = at::from_blob(const_cast<int32_t*>(first_tokens.data()),
-                                 {static_cast<int64_t>(first_tokens.size())}, at::kInt).to(at::kLong);
+  at::Tensor ids =
+      at::from_blob(const_cast<int32_t*>(first_tokens.data()), {static_cast<int64_t>(first_tokens.size())}, at::kInt)
+          .to(at::kLong);
   std::vector<at::Tensor> tokens, logprobs;
   for (int64_t position = 0; position + 1 < length; ++position) {
     const at::Tensor all = at::log_softmax(state_->Forward(ids, position), -1);

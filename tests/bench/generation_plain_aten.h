@@ -18,8 +18,8 @@ class PlainAtenDecoding {
   PlainAtenDecoding(const ModelConfig& config, std::span<const float> weights, int64_t batch);
   ~PlainAtenDecoding();
 
-  // Generates `length` - 1 tokens after one first token for each sequence, sampled at temperature 1. Returns the number of
-  // tokens generated.
+  // Generates `length` - 1 tokens after one first token for each sequence, sampled at temperature 1. Returns the number
+  // of tokens generated.
   int64_t Generate(std::span<const int32_t> first_tokens, int64_t length);
 
   // Log-probability of each token but the first, given those before it. For checking the engine.

@@ -219,8 +219,8 @@ TEST_F(EngineTest, CancelGivesWhatThereIsAndFreesTheSlot) {
   EXPECT_EQ(results_[0].finish, proto::CANCELLED);
   EXPECT_EQ(results_[0].output.size(), 2u);
   EXPECT_EQ(Expand(results_[0].version_runs).size(), 2u);
-  engine_->Cancel(ids_[0]);       // has ended: nothing happens
-  engine_->Cancel(ids_[third]);   // still waiting
+  engine_->Cancel(ids_[0]);      // has ended: nothing happens
+  engine_->Cancel(ids_[third]);  // still waiting
   EXPECT_EQ(results_[third].finish, proto::CANCELLED);
   EXPECT_TRUE(results_[third].output.empty());
   Finish();
@@ -295,10 +295,13 @@ TEST_F(EngineTest, FrequenciesMatchTheStatedProbabilities) {
     for (int n = 0; n < kDraws; ++n) {
       GenerateRequest turn = Turn({1, 2, 3}, 1, MixKey(42, n));
       turn.temperature = temperature;
-      ASSERT_TRUE(engine_->Submit(turn, {}, [&](GenerateResult result) {
-        ++counts[result.output[0]];
-        probabilities[result.output[0]] = std::exp(result.sampled_logprobs[0]);
-      }).ok());
+      ASSERT_TRUE(engine_
+                      ->Submit(turn, {},
+                               [&](GenerateResult result) {
+                                 ++counts[result.output[0]];
+                                 probabilities[result.output[0]] = std::exp(result.sampled_logprobs[0]);
+                               })
+                      .ok());
     }
     Finish();
     double total = 0, chi_square = 0;

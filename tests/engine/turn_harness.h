@@ -39,7 +39,8 @@ inline GenerateRequest RandomTurn(const ModelConfig& config, RandomStream& rando
   RandomStream prompt_random(MixKey(77, which));
   GenerateRequest request;
   const auto size = 1 + prompt_random.Below(which == 0 ? 30 : 9);
-  for (uint64_t i = 0; i < size; ++i) request.prompt.push_back(static_cast<int32_t>(prompt_random.Below(config.vocabulary)));
+  for (uint64_t i = 0; i < size; ++i)
+    request.prompt.push_back(static_cast<int32_t>(prompt_random.Below(config.vocabulary)));
   constexpr float kTemperatures[] = {1, 1, 1, 0.7f, 0};
   request.temperature = kTemperatures[random.Below(5)];
   request.max_new_tokens = static_cast<int32_t>(1 + random.Below(25));

@@ -19,17 +19,18 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr uint64_t kSchedules = 40;
+constexpr uint64_t kSchedulesPerShard = 10;
 #else
-constexpr uint64_t kSchedules = 300;
+constexpr uint64_t kSchedulesPerShard = 50;
 #endif
+constexpr uint64_t kShards = 6;
 constexpr uint32_t kLeastGroups = 300;
 
 // TANDEM_SEED=5 plays schedule 5 only, to look into a failure.
-std::vector<uint64_t> Seeds(uint64_t count) {
+std::vector<uint64_t> Seeds(uint64_t first, uint64_t count) {
   if (const char* seed = std::getenv("TANDEM_SEED")) return {std::strtoull(seed, nullptr, 10)};
   std::vector<uint64_t> seeds(count);
-  std::iota(seeds.begin(), seeds.end(), 1);
+  std::iota(seeds.begin(), seeds.end(), first);
   return seeds;
 }
 
@@ -94,9 +95,11 @@ Scenario RandomScenario(uint64_t seed) {
   return s;
 }
 
-TEST(ExchangePropertyTest, KeepsEveryPromiseUnderRandomSchedules) {
+class ExchangeScheduleTest : public ::testing::TestWithParam<uint64_t> {};
+
+TEST_P(ExchangeScheduleTest, EveryPromiseIsKept) {
   size_t mixed = 0, dropped = 0, non_finite = 0;
-  for (uint64_t seed : Seeds(kSchedules)) {
+  for (uint64_t seed : Seeds(1 + GetParam() * 1000, kSchedulesPerShard)) {
     Team team(RandomScenario(seed));
     ASSERT_EQ(team.sim.Run(), "") << "seed " << seed << "\n" << team.sim.scenario().config.ShortDebugString();
     ASSERT_GE(team.sim.checker().groups(), kLeastGroups) << "seed " << seed;
@@ -104,6 +107,7 @@ TEST(ExchangePropertyTest, KeepsEveryPromiseUnderRandomSchedules) {
     dropped += team.sim.checker().rejections("dropped");
     non_finite += team.sim.checker().rejections("non_finite");
   }
+  if (std::getenv("TANDEM_SEED") != nullptr) return;
   // The schedules exercise what they are meant to.
   EXPECT_GT(mixed, 100u);
   EXPECT_GT(dropped, 10u);
@@ -112,9 +116,9 @@ TEST(ExchangePropertyTest, KeepsEveryPromiseUnderRandomSchedules) {
 
 // Workers that start with whatever weights they have: the gate's sums are wrong then, and only the check at consumption
 // stands between a stale token and a gradient.
-TEST(ExchangePropertyTest, NothingStaleIsTrainedOnEvenWhenWorkersIgnoreTheirTickets) {
+TEST_P(ExchangeScheduleTest, NothingStaleIsTrainedOnEvenWhenWorkersIgnoreTheirTickets) {
   uint32_t stale = 0;
-  for (uint64_t seed : Seeds(kSchedules / 5)) {
+  for (uint64_t seed : Seeds(1 + GetParam() * 1000, kSchedulesPerShard / 5)) {
     Scenario s = RandomScenario(seed);
     s.obedient = false;
     s.hears = 0.3;
@@ -122,8 +126,11 @@ TEST(ExchangePropertyTest, NothingStaleIsTrainedOnEvenWhenWorkersIgnoreTheirTick
     ASSERT_EQ(team.sim.Run(), "") << "seed " << seed;
     stale += team.sim.checker().rejections("stale");
   }
-  EXPECT_GT(stale, 10u);
+  if (std::getenv("TANDEM_SEED") != nullptr) return;
+  EXPECT_GT(stale, 0u);
 }
+
+INSTANTIATE_TEST_SUITE_P(, ExchangeScheduleTest, ::testing::Range(uint64_t{0}, kShards));
 
 TEST(ExchangePropertyTest, WithBoundZeroBatchesDoNotDependOnTheOrderOfArrival) {
   const auto run = [](uint64_t schedule) {

@@ -39,7 +39,8 @@ class AttentionTest : public EveryInstructionSet {};
 TANDEM_ON_EVERY_INSTRUCTION_SET(AttentionTest);
 
 TEST_P(AttentionTest, AgreesWithAtenForAllKindsOfSizes) {
-  for (const AttentionShape shape : {AttentionShape{4, 4, 16}, {4, 4, 32}, {4, 2, 8}, {6, 2, 20}, {1, 1, 2}, {3, 1, 64}}) {
+  for (const AttentionShape shape :
+       {AttentionShape{4, 4, 16}, {4, 4, 32}, {4, 2, 8}, {6, 2, 20}, {1, 1, 2}, {3, 1, 64}}) {
     for (int64_t length : {1, 2, 3, 15, 16, 17, 31, 33, 48, 100, 1024}) {
       SCOPED_TRACE(testing::Message() << shape.heads << " heads, " << shape.kv_heads << " kv, size " << shape.head_size
                                       << ", length " << length);

@@ -22,7 +22,7 @@ class EveryDevice : public testing::TestWithParam<std::string> {
   void TearDown() override { ForceInstructionSet(""); }
 };
 
-#define TANDEM_ON_EVERY_DEVICE(suite)                                                           \
+#define TANDEM_ON_EVERY_DEVICE(suite)                                                      \
   INSTANTIATE_TEST_SUITE_P(Device, suite, testing::ValuesIn(::tandem::kernels::Devices()), \
                            [](const auto& info) { return info.param; })
 

@@ -1,13 +1,12 @@
 // Tests that run on every SIMD variant that this CPU supports.
 #pragma once
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <random>
 #include <string>
 #include <vector>
-
-#include <ATen/ATen.h>
 
 #include "kernels/instruction_set.h"
 
@@ -19,7 +18,7 @@ class EveryInstructionSet : public testing::TestWithParam<std::string> {
   void TearDown() override { ForceInstructionSet(""); }
 };
 
-#define TANDEM_ON_EVERY_INSTRUCTION_SET(suite)                                                             \
+#define TANDEM_ON_EVERY_INSTRUCTION_SET(suite)                                                  \
   INSTANTIATE_TEST_SUITE_P(Cpu, suite, testing::ValuesIn(::tandem::kernels::InstructionSets()), \
                            [](const auto& info) { return info.param; })
 
@@ -38,7 +37,8 @@ inline at::Tensor Double(const std::vector<float>& values, at::IntArrayRef shape
 }
 
 // Expects |values - reference| <= absolute + relative |reference| for every element.
-inline void ExpectClose(const std::vector<float>& values, const at::Tensor& reference, double absolute, double relative) {
+inline void ExpectClose(const std::vector<float>& values, const at::Tensor& reference, double absolute,
+                        double relative) {
   const at::Tensor flat = reference.reshape({-1}).contiguous();
   ASSERT_EQ(flat.numel(), static_cast<int64_t>(values.size()));
   for (int64_t i = 0; i < flat.numel(); ++i) {

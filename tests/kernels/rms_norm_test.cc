@@ -28,8 +28,7 @@ TEST_P(RmsNormTest, AgreesWithAten) {
       SCOPED_TRACE(testing::Message() << "size " << size << ", scale " << scale);
       const std::vector<float> x = RandomFloats(5 * size, 1, scale), weight = RandomFloats(size, 2);
       const at::Tensor input = Double(x, {5, size});
-      const at::Tensor wanted =
-          input / at::sqrt(input.square().mean(1, true) + double(1e-5f)) * Double(weight, {size});
+      const at::Tensor wanted = input / at::sqrt(input.square().mean(1, true) + double(1e-5f)) * Double(weight, {size});
       ExpectClose(Run(x, size, weight), wanted, 1e-6, 3e-6);
     }
   }

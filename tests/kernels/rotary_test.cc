@@ -22,7 +22,8 @@ TEST_P(RotaryTest, AgreesWithAtensRotateHalf) {
       Rotary(y.data(), heads, head_size, cosine.data() + position * half, sine.data() + position * half);
       const auto options = at::TensorOptions(at::kDouble);
       const at::Tensor angle =
-          at::pow(at::scalar_tensor(10000, options), at::arange(0, head_size, 2, options) / -double(head_size)) * position;
+          at::pow(at::scalar_tensor(10000, options), at::arange(0, head_size, 2, options) / -double(head_size)) *
+          position;
       const at::Tensor angles = at::cat({angle, angle});
       const at::Tensor input = Double(x, {heads, head_size});
       const at::Tensor turned = at::cat({-input.narrow(1, half, half), input.narrow(1, 0, half)}, 1);

@@ -142,6 +142,13 @@ TEST_F(SupervisorTest, WhoDoesNotEndAfterTheExchangeIsNamed) {
   EXPECT_THAT(outcome.status().message(), HasSubstr("trainer-planner-0 did not end within 0.05 s"));
 }
 
+TEST_F(SupervisorTest, AWorkerThatDoesNotLeaveDoesNotHoldUpTheEnd) {
+  options_.leave_s = 0.05;
+  const auto outcome = Supervise({Exchange("exit 0"), Worker("trap '' TERM; while :; do sleep 0.01; done")}, options_);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(*outcome, RunOutcome::kFinished);
+}
+
 TEST_F(SupervisorTest, AProgramThatIsNotThereIsSaid) {
   ChildSpec missing = Exchange("");
   missing.executable = "/nowhere/tandem";

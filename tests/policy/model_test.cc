@@ -4,9 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "plain_transformer.h"
 #include "policy/device.h"
-#include "random_sequences.h"
+#include "tests/policy/plain_transformer.h"
+#include "tests/policy/random_sequences.h"
 
 namespace tandem {
 namespace {

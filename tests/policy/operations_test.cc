@@ -6,7 +6,7 @@
 
 #include <functional>
 
-#include "random_sequences.h"
+#include "tests/policy/random_sequences.h"
 
 namespace tandem::operations {
 namespace {

@@ -89,6 +89,19 @@ TEST(ReportTest, CountsTokensByStalenessOverTheWholeRun) {
   EXPECT_EQ(DataOf(Page(folder))["policies"][0]["histogram"], Json({13, 4, 5}));
 }
 
+TEST(ReportTest, TheReinforcementPartBeginsAfterTheWarmStartsEvaluation) {
+  const std::string folder = FreshFolder("stages");
+  // The first step waits from 10 s on, also while the evaluation goes on until 14 s; the second waits for 1 s of 2.
+  Append(folder + "/metrics.jsonl", R"({"kind":"sft","time_s":10,"policy":"p","step":1,"step_s":10}
+{"kind":"eval","time_s":14,"stage":"after_sft"}
+{"kind":"step","time_s":16,"policy":"p","step":1,"step_s":6,"wait_share":1}
+{"kind":"step","time_s":18,"policy":"p","step":2,"step_s":2,"wait_share":0.5}
+)");
+  const Json data = DataOf(Page(folder));
+  EXPECT_EQ(data["stages"], Json({{"sft", {0, 10}}, {"train", {14, 18}}}));
+  EXPECT_EQ(data["activity"]["waits"][0]["mean"], 0.75);  // (2 s of 1 + 2 s of 0.5) / 4 s
+}
+
 TEST(ReportTest, LoadsNothingFromAnywhere) {
   WriteSyntheticRun({}, Folder("self"));
   const std::string page = Page(Folder("self"));

@@ -85,7 +85,9 @@ TEST_F(TwoRanksTest, SumsMaximaAndFlagsAreTheSameOnBoth) {
   EXPECT_TRUE(collective->Barrier().ok());
   EXPECT_TRUE(*AnyRank(*collective, /*flag=*/rank_ == 1, "cpu"));
   EXPECT_FALSE(*AnyRank(*collective, /*flag=*/false, "cpu"));
-  if (rank_ == 0) EXPECT_EQ(JoinOtherRank(), 0);
+  if (rank_ == 0) {
+    EXPECT_EQ(JoinOtherRank(), 0);
+  }
 }
 
 // Warm start and reinforcement, with stale tokens, several minibatches and passes.
