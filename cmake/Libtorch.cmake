@@ -1,6 +1,6 @@
 # LibTorch as a plain library folder: the torch wheel, or TANDEM_TORCH=/path/to/torch.
 # find_package(Torch) is not used: in a CUDA wheel it demands a CUDA toolkit. The wheel's include folder also ships its
-# own google/protobuf headers, which would shadow the system's: only the folders we need are linked into the build tree.
+# own google/protobuf and fmt headers, which would shadow the system's: only the folders we need are linked into the build tree.
 if(NOT TANDEM_TORCH)
   set(TANDEM_TORCH "$ENV{TANDEM_TORCH}")
 endif()
@@ -18,7 +18,7 @@ set(TANDEM_TORCH "${TANDEM_TORCH}" CACHE PATH "A LibTorch or a PyTorch: the fold
 
 set(torch_include "${CMAKE_BINARY_DIR}/torch_include")
 file(MAKE_DIRECTORY "${torch_include}")
-foreach(part ATen c10 caffe2 torch fmt)
+foreach(part ATen c10 caffe2 torch)
   if(EXISTS "${TANDEM_TORCH}/include/${part}")
     file(CREATE_LINK "${TANDEM_TORCH}/include/${part}" "${torch_include}/${part}" SYMBOLIC)
   endif()

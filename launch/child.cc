@@ -62,7 +62,8 @@ absl::StatusOr<pid_t> StartChild(const ChildSpec& spec, const std::string& log) 
     dup2(out, STDERR_FILENO);
     execve(spec.executable.c_str(), argv.data(), environment.data());
     const char* why = strerrordesc_np(errno);
-    for (const char* part : std::initializer_list<const char*>{spec.executable.c_str(), ": cannot be started: ", why, "\n"}) {
+    for (const char* part :
+         std::initializer_list<const char*>{spec.executable.c_str(), ": cannot be started: ", why, "\n"}) {
       if (write(STDERR_FILENO, part, std::strlen(part)) < 0) break;
     }
     _exit(127);

@@ -61,7 +61,8 @@ int Leftover(const CLI::App& app, const std::vector<std::string>& words) {
     if (!absl::StartsWith(word, "-")) continue;
     const std::string flag = word.substr(0, word.find('='));
     const std::string near = NearestWord(flag, FlagNames(app));
-    return Misused(app, absl::StrCat("there is no flag ", flag, near.empty() ? "" : absl::StrCat("; did you mean ", near, "?")));
+    return Misused(
+        app, absl::StrCat("there is no flag ", flag, near.empty() ? "" : absl::StrCat("; did you mean ", near, "?")));
   }
   return Misused(app, absl::StrCat("one argument too many: ", words.front()));
 }
@@ -73,9 +74,10 @@ int RunCommandLine(int argc, char** argv) {
   program.set_help_flag("-h,--help", "this page");
   bool version = false;
   program.add_flag("--version", version);
-  const std::vector<Command> commands = {
-      MakeTrainCommand(program), MakeEvalCommand(program),     MakeConfigCommand(program),  MakeTasksCommand(program),
-      MakeVersionCommand(program), MakeExchangeCommand(program), MakeTrainerCommand(program), MakeWorkerCommand(program)};
+  const std::vector<Command> commands = {MakeTrainCommand(program),   MakeEvalCommand(program),
+                                         MakeConfigCommand(program),  MakeTasksCommand(program),
+                                         MakeVersionCommand(program), MakeExchangeCommand(program),
+                                         MakeTrainerCommand(program), MakeWorkerCommand(program)};
   program.allow_extras();
   program.get_formatter()->column_width(32);
   for (const Command& command : commands) {

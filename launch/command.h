@@ -1,11 +1,10 @@
 // The commands of `tandem`. Each Make...Command adds itself to the program and says how it is run.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <vector>
-
-#include <CLI/CLI.hpp>
 
 #include "absl/status/status.h"
 #include "launch/config.h"

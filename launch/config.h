@@ -26,8 +26,8 @@ struct LoadedConfig {
 // The roles that episodes have.
 const std::vector<std::string>& RoleNames();
 
-// kInvalidArgument or kNotFound, one line: "configs/x.yaml:12: policies.planner.staleness.bund: unknown key; did you mean
-// bound?". Checks each key by itself; CheckConfig (config_check.h) how they go together.
+// kInvalidArgument or kNotFound, one line: "configs/x.yaml:12: policies.planner.staleness.bund: unknown key; did you
+// mean bound?". Checks each key by itself; CheckConfig (config_check.h) how they go together.
 absl::StatusOr<LoadedConfig> LoadConfig(const ConfigSource& source);
 
 // The same, with a planner and an executor of default settings in place of a file.

@@ -24,9 +24,8 @@ std::vector<std::string> AllPolicies(const proto::Config& config) {
 absl::Status CheckName(const LoadedConfig& loaded) {
   const std::string& name = loaded.config.name();
   const bool fine = !name.empty() && name.size() <= 60 && name[0] != '.' && name[0] != '-' &&
-                    std::all_of(name.begin(), name.end(), [](char c) {
-                      return absl::ascii_isalnum(c) || c == '_' || c == '-' || c == '.';
-                    });
+                    std::all_of(name.begin(), name.end(),
+                                [](char c) { return absl::ascii_isalnum(c) || c == '_' || c == '-' || c == '.'; });
   if (fine) return absl::OkStatus();
   return loaded.places.Error("name", absl::StrCat("names a folder: expected letters, digits, - _ and ., found \"",
                                                   absl::CHexEscape(name.substr(0, 60)), "\""));
@@ -50,8 +49,8 @@ absl::Status CheckRoles(const LoadedConfig& loaded) {
     const auto bound = config.roles().find(role);
     const std::string key = absl::StrCat("roles.", role, ".policy");
     if (bound == config.roles().end() || bound->second.policy().empty()) {
-      return loaded.places.Error(
-          key, absl::StrCat("no policy is named ", role, ": say which one plays this role", Suggestion(role, policies)));
+      return loaded.places.Error(key, absl::StrCat("no policy is named ", role, ": say which one plays this role",
+                                                   Suggestion(role, policies)));
     }
     if (!config.policies().contains(bound->second.policy())) {
       return loaded.places.Error(key, absl::StrCat("there is no policy ", bound->second.policy(),
@@ -84,8 +83,8 @@ absl::Status CheckPolicy(const LoadedConfig& loaded, const std::string& name, co
                                                                 "; rotary positions need an even number"));
   }
   if (std::find(known.losses.begin(), known.losses.end(), policy.loss().name()) == known.losses.end()) {
-    return loaded.places.Error(
-        at + "loss.name", absl::StrCat("there is no loss ", policy.loss().name(), Suggestion(policy.loss().name(), known.losses)));
+    return loaded.places.Error(at + "loss.name", absl::StrCat("there is no loss ", policy.loss().name(),
+                                                              Suggestion(policy.loss().name(), known.losses)));
   }
   const proto::TrainConfig& train = loaded.config.train();
   if (policy.ranks() > train.groups_per_step()) {
@@ -99,12 +98,12 @@ absl::Status CheckEnvironment(const LoadedConfig& loaded, const KnownNames& know
   const proto::EnvironmentConfig& e = loaded.config.environment();
   const KeyPlaces& places = loaded.places;
   if (std::find(known.environments.begin(), known.environments.end(), e.name()) == known.environments.end()) {
-    return places.Error("environment.name", absl::StrCat("there is no environment ", e.name(),
-                                                         Suggestion(e.name(), known.environments)));
+    return places.Error("environment.name",
+                        absl::StrCat("there is no environment ", e.name(), Suggestion(e.name(), known.environments)));
   }
   if (e.max_operations() < e.min_operations()) {
-    return places.Error("environment.max_operations", absl::StrCat(e.max_operations(), " is below min_operations: ",
-                                                                   e.min_operations()));
+    return places.Error("environment.max_operations",
+                        absl::StrCat(e.max_operations(), " is below min_operations: ", e.min_operations()));
   }
   if (e.operators().empty() || e.operators().find_first_not_of("+-*") != std::string::npos) {
     return places.Error("environment.operators",
@@ -136,7 +135,8 @@ absl::Status CheckTransport(const LoadedConfig& loaded) {
   if (endpoint == "auto") return absl::OkStatus();
   if (absl::StartsWith(endpoint, "ipc://")) {
     // sockaddr_un holds 107 bytes, and announcements come from PATH.pub.
-    if (endpoint.size() - 6 + 4 > 107) return loaded.places.Error("transport.endpoint", "the path is longer than 103 bytes");
+    if (endpoint.size() - 6 + 4 > 107)
+      return loaded.places.Error("transport.endpoint", "the path is longer than 103 bytes");
     return absl::OkStatus();
   }
   const size_t colon = endpoint.rfind(':');
@@ -145,9 +145,10 @@ absl::Status CheckTransport(const LoadedConfig& loaded) {
       port > 0 && port < 65535) {
     return absl::OkStatus();
   }
-  return loaded.places.Error("transport.endpoint",
-                             absl::StrCat("expected auto, ipc://PATH or tcp://HOST:PORT with a port from 1 to 65534, found ",
-                                          absl::CHexEscape(endpoint)));
+  return loaded.places.Error(
+      "transport.endpoint",
+      absl::StrCat("expected auto, ipc://PATH or tcp://HOST:PORT with a port from 1 to 65534, found ",
+                   absl::CHexEscape(endpoint)));
 }
 
 }  // namespace

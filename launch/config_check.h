@@ -17,8 +17,8 @@ struct KnownNames {
 // kInvalidArgument, one line with the key's place.
 absl::Status CheckConfig(const LoadedConfig& loaded, const KnownNames& known);
 
-// Whether the turns of `config` fit the contexts of the policies that write them, when the longest prompt of the planner
-// has `planner_prompt` tokens and that of the executor `executor_prompt`.
+// Whether the turns of `config` fit the contexts of the policies that write them, when the longest prompt of the
+// planner has `planner_prompt` tokens and that of the executor `executor_prompt`.
 absl::Status CheckContexts(const LoadedConfig& loaded, int64_t planner_prompt, int64_t executor_prompt);
 
 }  // namespace tandem

@@ -27,8 +27,9 @@ int PrintConfig(Flags flags) {
 
 Command MakeConfigCommand(CLI::App& program) {
   CLI::App* app = program.add_subcommand(
-      "config", "Checks a configuration and prints all of it, defaults included; above each key stand its documentation,\n"
-                "its range and its default. What it prints is a configuration itself.");
+      "config",
+      "Checks a configuration and prints all of it, defaults included; above each key stand its documentation,\n"
+      "its range and its default. What it prints is a configuration itself.");
   auto flags = std::make_shared<Flags>();
   app->add_option("CONFIG", flags->source.file, "the YAML file")->required()->type_name("");
   AddSetOption(app, &flags->source.sets);

@@ -150,7 +150,8 @@ class Reader {
         const auto at = std::find(names.begin(), names.end(), text);
         if (at == names.end()) {
           const std::string near = NearestWord(text, names);
-          return places_->Error(path, absl::StrCat(expected, near.empty() ? "" : absl::StrCat("; did you mean ", near, "?")));
+          return places_->Error(path,
+                                absl::StrCat(expected, near.empty() ? "" : absl::StrCat("; did you mean ", near, "?")));
         }
         reflection->SetEnum(message, field, field->enum_type()->value(static_cast<int>(at - names.begin())));
         return absl::OkStatus();
@@ -191,7 +192,8 @@ absl::StatusOr<YAML::Node> Parse(const std::string& text, const std::string& whe
     return YAML::Load(text);
   } catch (const YAML::Exception& error) {
     const std::string line = error.mark.is_null() ? "" : absl::StrCat(":", error.mark.line + 1);
-    return absl::InvalidArgumentError(absl::StrCat(where, where[0] == '-' ? "" : line, ": this is no YAML: ", error.msg));
+    return absl::InvalidArgumentError(
+        absl::StrCat(where, where[0] == '-' ? "" : line, ": this is no YAML: ", error.msg));
   }
 }
 

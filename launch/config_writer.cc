@@ -58,10 +58,11 @@ class Writer {
     const proto::Key& key = KeyOf(field);
     std::string comment = key.doc();
     if (!IsSection(field)) {
-      absl::StrAppend(&comment, " (", ExpectedText(field), key.has_unit() ? absl::StrCat(", in ", key.unit()) : "",
-                      "; default ", DefaultText(field), key.local() ? "; of this machine only" : "",
-                      key.has_when() ? absl::StrCat("; needs ", absl::StrReplaceAll(key.when(), {{"=", ": "}, {"|", " or "}})) : "",
-                      ")");
+      absl::StrAppend(
+          &comment, " (", ExpectedText(field), key.has_unit() ? absl::StrCat(", in ", key.unit()) : "", "; default ",
+          DefaultText(field), key.local() ? "; of this machine only" : "",
+          key.has_when() ? absl::StrCat("; needs ", absl::StrReplaceAll(key.when(), {{"=", ": "}, {"|", " or "}})) : "",
+          ")");
     }
     std::string line = "#";
     for (const auto& word : absl::StrSplit(comment, ' ')) {

@@ -1,7 +1,6 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/numbers.h"
@@ -41,17 +40,20 @@ void PrintJson(const proto::EvalMetrics& metrics, const EvaluationSetup& setup) 
 }
 
 void PrintTable(const proto::EvalMetrics& metrics, const EvaluationSetup& setup) {
-  const auto percent = [](const char* name, double share) { std::printf("%-26s %6.1f %%\n", name, 100 * share); };
-  for (const std::string& role : RoleNames()) std::printf("%-26s %s\n", role.c_str(), setup.players.at(role).c_str());
-  std::printf("%-26s %8s, temperature %g\n", "held-out episodes", Thousands(metrics.episodes()).c_str(), metrics.temperature());
-  percent("success", metrics.success());
-  percent("plan valid", metrics.plan_valid());
-  percent("plan right", metrics.plan_right());
-  percent("executor step accuracy", metrics.executor_step_accuracy());
+  const auto row = [](const std::string& name, const std::string& value) {
+    std::printf("%-28s %s\n", name.c_str(), value.c_str());
+  };
+  const auto percent = [](double share) { return absl::StrFormat("%7.1f %%", 100 * share); };
+  for (const std::string& role : RoleNames()) row(role, setup.players.at(role));
+  row("held-out episodes", absl::StrFormat("%s, temperature %g", Thousands(metrics.episodes()), metrics.temperature()));
+  row("success", percent(metrics.success()));
+  row("plan valid", percent(metrics.plan_valid()));
+  row("plan right", percent(metrics.plan_right()));
+  row("executor step accuracy", percent(metrics.executor_step_accuracy()));
   for (const std::string& role : RoleNames()) {
     const auto tokens = metrics.tokens().find(role);
-    std::printf("%-26s %8.1f\n", absl::StrCat("tokens per episode, ", role == "planner" ? "pl." : "ex.").c_str(),
-                tokens == metrics.tokens().end() ? 0.0 : tokens->second);
+    row(absl::StrCat("tokens per episode, ", role),
+        absl::StrFormat("%7.1f", tokens == metrics.tokens().end() ? 0.0 : tokens->second));
   }
 }
 
@@ -73,8 +75,7 @@ int Evaluate(const Flags& flags) {
   run.temperature = static_cast<float>(flags.temperature);
   run.seed = flags.seed;
   Evaluation evaluation("eval", flags.temperature);
-  const absl::Status played =
-      PlayEpisodes(run, *factory, [&](proto::Episode episode) { evaluation.Add(episode); });
+  const absl::Status played = PlayEpisodes(run, *factory, [&](proto::Episode episode) { evaluation.Add(episode); });
   if (!played.ok()) return Failed(played);
   flags.json ? PrintJson(evaluation.Metrics(), *setup) : PrintTable(evaluation.Metrics(), *setup);
   return kExitFine;
@@ -84,9 +85,10 @@ int Evaluate(const Flags& flags) {
 
 Command MakeEvalCommand(CLI::App& program) {
   CLI::App* app = program.add_subcommand(
-      "eval", "Plays held-out tasks with the newest (or a chosen) checkpoint of each policy of a run, and prints how often\n"
-              "the team was right, how often the plan was valid (no fault) and right (the oracle's executor gets the right\n"
-              "answer with it), and how many of the executor's steps were right.");
+      "eval",
+      "Plays held-out tasks with the newest (or a chosen) checkpoint of each policy of a run, and prints how often\n"
+      "the team was right, how often the plan was valid (no fault) and right (the oracle's executor gets the right\n"
+      "answer with it), and how many of the executor's steps were right.");
   auto flags = std::make_shared<Flags>();
   app->add_option("RUN", flags->request.run, "the run folder")->required()->type_name("");
   app->add_option("--episodes", flags->episodes, "how many (2000)")->type_name("N");
@@ -99,7 +101,8 @@ Command MakeEvalCommand(CLI::App& program) {
         ->type_name(type);
   };
   repeatable("--role", "ROLE=RUN2|oracle", &flags->request.roles, "who plays that role instead (repeatable)");
-  repeatable("--checkpoint", "ROLE=NUMBER", &flags->request.checkpoints, "that version instead of the newest (repeatable)");
+  repeatable("--checkpoint", "ROLE=NUMBER", &flags->request.checkpoints,
+             "that version instead of the newest (repeatable)");
   app->add_option("--seed", flags->seed, "of the sampling (0)")->type_name("N");
   app->add_flag("--json", flags->json, "one JSON object in place of the table");
   app->footer(

@@ -17,28 +17,32 @@ namespace tandem {
 namespace {
 
 // "planner=something" of a flag, by role.
-absl::StatusOr<std::map<std::string, std::string>> ByRole(const std::string& flag, const std::vector<std::string>& values) {
+absl::StatusOr<std::map<std::string, std::string>> ByRole(const std::string& flag,
+                                                          const std::vector<std::string>& values) {
   std::map<std::string, std::string> by_role;
   for (const std::string& value : values) {
     const size_t equals = value.find('=');
     if (equals == std::string::npos || equals + 1 == value.size()) {
-      return absl::InvalidArgumentError(absl::StrCat(flag, " ", value, ": expected ROLE=..., as in ", flag, " planner=",
-                                                     flag == "--role" ? "oracle" : "20"));
+      return absl::InvalidArgumentError(absl::StrCat(flag, " ", value, ": expected ROLE=..., as in ", flag,
+                                                     " planner=", flag == "--role" ? "oracle" : "20"));
     }
     const std::string role = value.substr(0, equals);
     if (std::find(RoleNames().begin(), RoleNames().end(), role) == RoleNames().end()) {
-      return absl::InvalidArgumentError(absl::StrCat(flag, " ", value, ": there is no role ", role, Suggestion(role, RoleNames())));
+      return absl::InvalidArgumentError(
+          absl::StrCat(flag, " ", value, ": there is no role ", role, Suggestion(role, RoleNames())));
     }
     by_role[role] = value.substr(equals + 1);
   }
   return by_role;
 }
 
-// The checkpoint that "20" or "0-sft-100" names; the newest for "". A number is that of a version, of the newest incarnation
-// that has it.
-absl::StatusOr<CheckpointName> Choose(const std::string& run_folder, const std::string& policy, const std::string& wanted) {
+// The checkpoint that "20" or "0-sft-100" names; the newest for "". A number is that of a version, of the newest
+// incarnation that has it.
+absl::StatusOr<CheckpointName> Choose(const std::string& run_folder, const std::string& policy,
+                                      const std::string& wanted) {
   const std::vector<CheckpointName> names = ListCheckpoints(run_folder, policy);
-  if (names.empty()) return absl::NotFoundError(absl::StrCat(run_folder, "/checkpoints/", policy, ": there is no checkpoint"));
+  if (names.empty())
+    return absl::NotFoundError(absl::StrCat(run_folder, "/checkpoints/", policy, ": there is no checkpoint"));
   if (wanted.empty()) return names.back();
   uint32_t number = 0;
   const bool is_number = absl::SimpleAtoi(wanted, &number);
@@ -55,7 +59,8 @@ absl::StatusOr<CheckpointName> Choose(const std::string& run_folder, const std::
 absl::Status BindRole(const std::string& role, const std::string& run, const std::string& checkpoint,
                       EvaluationSetup* setup) {
   TANDEM_ASSIGN_OR_RETURN(const std::string run_folder, OpenRunFolder(run));
-  TANDEM_ASSIGN_OR_RETURN(const LoadedConfig theirs, LoadConfig({.file = ConfigFile(run_folder), .sets = {}, .seed = {}}));
+  TANDEM_ASSIGN_OR_RETURN(const LoadedConfig theirs,
+                          LoadConfig({.file = ConfigFile(run_folder), .sets = {}, .seed = {}}));
   TANDEM_ASSIGN_OR_RETURN(const TaskSource source, MakeTaskSource(theirs));
   if (source.environment->alphabet() != setup->source.environment->alphabet()) {
     return absl::InvalidArgumentError(absl::StrCat("--role ", role, "=", run, ": that run's alphabet is ",
@@ -69,7 +74,8 @@ absl::Status BindRole(const std::string& role, const std::string& run, const std
   binding.version = {.incarnation = name.incarnation, .number = name.sft ? 0 : name.step};
   TANDEM_ASSIGN_OR_RETURN(binding.weights, LoadWeights(CheckpointFolder(run_folder, policy, name), binding.model));
   setup->roles[role] = std::move(binding);
-  setup->players[role] = absl::StrCat(policy, " ", name.Folder(), " of ", std::filesystem::path(run_folder).filename().string());
+  setup->players[role] =
+      absl::StrCat(policy, " ", name.Folder(), " of ", std::filesystem::path(run_folder).filename().string());
   return absl::OkStatus();
 }
 
@@ -86,7 +92,8 @@ absl::StatusOr<EvaluationSetup> SetUpEvaluation(const EvaluationRequest& request
     const std::string player = roles.contains(role) ? roles[role] : run_folder;
     if (player == "oracle") {
       if (checkpoints.contains(role)) {
-        return absl::InvalidArgumentError(absl::StrCat("--checkpoint ", role, "=", checkpoints[role], ": the oracle has none"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("--checkpoint ", role, "=", checkpoints[role], ": the oracle has none"));
       }
       setup.roles[role].oracle = true;
       setup.players[role] = "oracle";

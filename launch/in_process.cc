@@ -5,7 +5,6 @@
 #include <functional>
 #include <memory>
 #include <thread>
-
 #include <zmq.hpp>
 
 #include "absl/base/thread_annotations.h"
@@ -48,8 +47,9 @@ std::shared_ptr<Hall> MakeHall(const RunSetup& setup) {
   auto hall = std::make_shared<Hall>();
   hall->setup = setup;
   const RunSetup& kept = hall->setup;
-  AddPart(hall.get(), ChildSpec::kExchange, "exchange",
-          [&kept](zmq::context_t& context, const std::atomic<bool>& stop) { return RunExchangePart(kept, context, stop); });
+  AddPart(
+      hall.get(), ChildSpec::kExchange, "exchange",
+      [&kept](zmq::context_t& context, const std::atomic<bool>& stop) { return RunExchangePart(kept, context, stop); });
   for (const std::string& policy : PolicyNames(kept.loaded.config)) {
     for (uint32_t rank = 0; rank < kept.loaded.config.policies().at(policy).ranks(); ++rank) {
       AddPart(hall.get(), ChildSpec::kTrainer, absl::StrCat("trainer-", policy, "-", rank),

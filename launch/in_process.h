@@ -7,9 +7,9 @@
 
 namespace tandem {
 
-// Like Supervise, with threads in place of processes; `options`: log_folder and restarts do not count. Threads cannot be
-// killed: when some do not leave in time (kDeadlineExceeded names them), or at a second interrupt (kCancelled), they are
-// left behind, and the process should end with _Exit.
+// Like Supervise, with threads in place of processes; `options`: log_folder and restarts do not count. Threads cannot
+// be killed: when some do not leave in time (kDeadlineExceeded names them), or at a second interrupt (kCancelled), they
+// are left behind, and the process should end with _Exit.
 absl::StatusOr<RunOutcome> RunInProcess(const RunSetup& setup, const SupervisorOptions& options);
 
 }  // namespace tandem

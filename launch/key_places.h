@@ -12,7 +12,7 @@ class KeyPlaces {
  public:
   explicit KeyPlaces(std::string file = "") : file_(std::move(file)) {}
 
-  void SetLine(const std::string& path, int line);              // in the file
+  void SetLine(const std::string& path, int line);                 // in the file
   void SetFlag(const std::string& path, const std::string& flag);  // "--set policies.planner.ranks", "--seed"
 
   // kInvalidArgument, one line: "configs/x.yaml:12: policies.planner.ranks: <message>" or "--set KEY: <message>". A key

@@ -14,7 +14,7 @@
 namespace tandem {
 namespace {
 
-constexpr double kDrawEvery = 0.2;  // seconds
+constexpr double kDrawEvery = 0.2;    // seconds
 constexpr uint32_t kPlainLines = 10;  // of a policy in a stage
 
 int Width(FILE* out) {
@@ -48,10 +48,11 @@ std::vector<Column> Columns(const Progress& progress) {
     std::vector<std::string> cells = {p.name, Bar(step, steps, 16), absl::StrCat(step, "/", steps)};
     const std::string waits = Fixed(100 * p.wait_share, 0) + " %";
     if (training) {
-      cells.insert(cells.end(), {Fixed(p.reward(), 3),
-                                 absl::StrFormat("%.1f, %d of %d", p.staleness_mean, p.staleness_max, p.staleness_bound),
-                                 Thousands(p.tokens_per_s), absl::StrCat(p.version), absl::StrCat(p.in_flight),
-                                 absl::StrCat(p.buffered), waits});
+      cells.insert(cells.end(),
+                   {Fixed(p.reward(), 3),
+                    absl::StrFormat("%.1f, %d of %d", p.staleness_mean, p.staleness_max, p.staleness_bound),
+                    Thousands(p.tokens_per_s), absl::StrCat(p.version), absl::StrCat(p.in_flight),
+                    absl::StrCat(p.buffered), waits});
     } else {
       cells.insert(cells.end(), {Fixed(p.loss, 3), Thousands(p.tokens_per_s), waits});
     }
@@ -60,40 +61,43 @@ std::vector<Column> Columns(const Progress& progress) {
   return columns;
 }
 
-// A table of the columns that fit.
+// A table of the columns that fit: names and bars to the left, numbers to the right.
 std::vector<std::string> Table(const std::vector<Column>& columns, size_t rows, int width) {
   std::vector<std::string> lines(rows + 1);
-  for (const Column& column : columns) {
+  for (size_t i = 0; i < columns.size(); ++i) {
+    const Column& column = columns[i];
     size_t widest = column.head.size();
     for (const std::string& cell : column.cells) widest = std::max(widest, cell.size());
-    const std::string gap = lines[0].empty() ? "" : "  ";
+    const std::string gap = i == 0 ? "" : "  ";
     if (static_cast<int>(lines[0].size() + gap.size() + widest) > width) break;
     for (size_t row = 0; row <= rows; ++row) {
       const std::string& cell = row == 0 ? column.head : column.cells[row - 1];
       const std::string pad(widest - cell.size(), ' ');
-      // Names and bars to the left, numbers to the right.
-      absl::StrAppend(&lines[row], gap, lines[0].empty() || column.head.empty() ? cell + pad : pad + cell);
+      absl::StrAppend(&lines[row], gap, i < 2 ? cell + pad : pad + cell);
     }
   }
   return lines;
 }
 
 std::string EvaluationText(const EvaluationResult& e) {
-  return absl::StrFormat("success %.3f over %s held-out episodes (plans valid %.3f, right %.3f; executor's steps right %.3f)",
-                         e.success, Thousands(e.episodes), e.plan_valid, e.plan_right, e.executor_step_accuracy);
+  return absl::StrFormat(
+      "success %.3f over %s held-out episodes (plans valid %.3f, right %.3f; executor's steps right %.3f)", e.success,
+      Thousands(e.episodes), e.plan_valid, e.plan_right, e.executor_step_accuracy);
 }
 
 }  // namespace
 
 std::vector<std::string> RenderView(const Progress& progress, const std::string& title, double elapsed_s, int width) {
   const auto left = progress.seconds_left();
-  std::vector<std::string> lines = {absl::StrCat(
-      title, ": ", StageText(progress.stage()), ", ", Duration(elapsed_s),
-      left ? absl::StrCat(", about ", Duration(*left), progress.stage() == RunStage::kWarmStart ? " left of it" : " left") : "")};
+  std::vector<std::string> lines = {
+      absl::StrCat(title, ": ", StageText(progress.stage()), ", ", Duration(elapsed_s),
+                   left ? absl::StrCat(", about ", Duration(*left),
+                                       progress.stage() == RunStage::kWarmStart ? " left of it" : " left")
+                        : "")};
   if (progress.workers() > 0) {
     lines.push_back(absl::StrCat("generating ", Thousands(progress.generated_per_s()), " tokens/s with ",
-                                 progress.workers(), progress.workers() == 1 ? " worker" : " workers",
-                                 " (waiting ", Fixed(100 * progress.rollout_wait_share(), 0), " % of the time)"));
+                                 progress.workers(), progress.workers() == 1 ? " worker" : " workers", " (waiting ",
+                                 Fixed(100 * progress.rollout_wait_share(), 0), " % of the time)"));
   }
   if (const auto after = progress.evaluation("after_sft")) {
     lines.push_back(absl::StrCat("after the warm start: success ", Fixed(after->success, 3)));
@@ -125,10 +129,11 @@ std::vector<std::string> RenderSummary(const Progress& progress, double elapsed_
   }
   if (!parts.empty()) lines.push_back("staleness  " + absl::StrJoin(parts, "; "));
   lines.push_back(absl::StrCat("time       ", Duration(elapsed_s),
-                               progress.overlap() ? absl::StrFormat("; generation and training overlapped for %.0f %% of "
-                                                                    "the reinforcement part",
-                                                                    100 * *progress.overlap())
-                                                  : ""));
+                               progress.overlap()
+                                   ? absl::StrFormat("; generation and training overlapped for %.0f %% of "
+                                                     "the reinforcement part",
+                                                     100 * *progress.overlap())
+                                   : ""));
   return lines;
 }
 
@@ -159,7 +164,8 @@ void LiveView::PrintNews(const nlohmann::json& line) {
   if (first) PrintStage();
   if (kind == "eval") {
     const std::string stage = line.value("stage", "");
-    if (const auto e = progress_.evaluation(stage)) Print(time_s, absl::StrCat("evaluation ", stage, ": ", EvaluationText(*e)));
+    if (const auto e = progress_.evaluation(stage))
+      Print(time_s, absl::StrCat("evaluation ", stage, ": ", EvaluationText(*e)));
   }
   if (kind == "sft" || kind == "step") PrintStep(time_s, kind == "sft", line.value("policy", ""));
   if (!first) PrintStage();
@@ -180,9 +186,11 @@ void LiveView::PrintStep(double time_s, bool sft, const std::string& policy) {
     if (sft) {
       absl::StrAppendFormat(&text, "loss %.3f, %s tokens/s trained", p.loss, Thousands(p.tokens_per_s));
     } else {
-      absl::StrAppendFormat(&text, "reward %.3f, staleness %.1f (max %d of %d), %s tokens/s trained, %s generated, %d in flight, %d buffered",
-                            p.reward(), p.staleness_mean, p.staleness_max, p.staleness_bound, Thousands(p.tokens_per_s),
-                            Thousands(progress_.generated_per_s()), p.in_flight, p.buffered);
+      absl::StrAppendFormat(
+          &text,
+          "reward %.3f, staleness %.1f (max %d of %d), %s tokens/s trained, %s generated, %d in flight, %d buffered",
+          p.reward(), p.staleness_mean, p.staleness_max, p.staleness_bound, Thousands(p.tokens_per_s),
+          Thousands(progress_.generated_per_s()), p.in_flight, p.buffered);
       if (const auto left = progress_.seconds_left(); left && step < steps) {
         absl::StrAppend(&text, ", ", Duration(*left), " left");
       }

@@ -13,8 +13,8 @@
 
 namespace tandem {
 
-// The view of a terminal that is `width` columns wide: lines without line ends, none longer than that. `elapsed_s`: since
-// the start of the command.
+// The view of a terminal that is `width` columns wide: lines without line ends, none longer than that. `elapsed_s`:
+// since the start of the command.
 std::vector<std::string> RenderView(const Progress& progress, const std::string& title, double elapsed_s, int width);
 
 // What a run came to, for people: a few lines.

@@ -1,10 +1,9 @@
 // Follows a file of JSON lines that another process writes.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 namespace tandem {
 
@@ -12,8 +11,8 @@ class MetricsTail {
  public:
   explicit MetricsTail(std::string file) : file_(std::move(file)) {}
 
-  // The objects of the whole lines that were added since the last call; none while the file is not there. A line that is
-  // no JSON object is passed over.
+  // The objects of the whole lines that were added since the last call; none while the file is not there. A line that
+  // is no JSON object is passed over.
   std::vector<nlohmann::json> Read();
 
  private:

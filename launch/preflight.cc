@@ -1,7 +1,6 @@
 #include "launch/preflight.h"
 
 #include <algorithm>
-
 #include <zmq.hpp>
 
 #include "absl/strings/ascii.h"

@@ -1,6 +1,5 @@
 // exchange, trainer, worker: the processes that `train` starts.
 #include <memory>
-
 #include <zmq.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -65,13 +64,15 @@ int RunPart(const Flags& flags, const std::string& who, const Part& part) {
 
 void AddCommonOptions(CLI::App* app, Flags* flags) {
   app->add_option("--run", flags->run, "the run folder")->required()->type_name("DIR");
-  app->add_option("--endpoint", flags->endpoint, "where the exchange listens; by default transport.endpoint")->type_name("ADDRESS");
+  app->add_option("--endpoint", flags->endpoint, "where the exchange listens; by default transport.endpoint")
+      ->type_name("ADDRESS");
 }
 
 }  // namespace
 
 Command MakeExchangeCommand(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("exchange", "The process where rollout and trainers meet. Started by `tandem train`.");
+  CLI::App* app =
+      program.add_subcommand("exchange", "The process where rollout and trainers meet. Started by `tandem train`.");
   auto flags = std::make_shared<Flags>();
   AddCommonOptions(app, flags.get());
   app->add_option("--incarnation", flags->incarnation, "of the versions of this run")->type_name("N");
@@ -85,7 +86,8 @@ Command MakeExchangeCommand(CLI::App& program) {
 }
 
 Command MakeTrainerCommand(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("trainer", "One rank of the training of one policy. Started by `tandem train`.");
+  CLI::App* app =
+      program.add_subcommand("trainer", "One rank of the training of one policy. Started by `tandem train`.");
   auto flags = std::make_shared<Flags>();
   AddCommonOptions(app, flags.get());
   app->add_option("--policy", flags->policy, "the policy")->required()->type_name("NAME");
@@ -101,7 +103,8 @@ Command MakeTrainerCommand(CLI::App& program) {
 }
 
 Command MakeWorkerCommand(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("worker", "A rollout worker. Started by `tandem train`; more may join by hand.");
+  CLI::App* app =
+      program.add_subcommand("worker", "A rollout worker. Started by `tandem train`; more may join by hand.");
   auto flags = std::make_shared<Flags>();
   AddCommonOptions(app, flags.get());
   app->add_option("--index", flags->index, "names the worker; no two of a run have the same")->type_name("N");

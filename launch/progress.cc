@@ -124,20 +124,23 @@ RunStage Progress::stage() const {
     if (evaluation("final") || (evaluation("after_sft") && train_steps_ == 0)) return RunStage::kFinished;
   }
   if (trained || evaluation("after_sft")) return RunStage::kTraining;
-  if (AllAt(&PolicyProgress::sft_step, sft_steps_)) return evaluates_ ? RunStage::kFirstEvaluation : RunStage::kTraining;
+  if (AllAt(&PolicyProgress::sft_step, sft_steps_))
+    return evaluates_ ? RunStage::kFirstEvaluation : RunStage::kTraining;
   const bool begun = std::any_of(policies_.begin(), policies_.end(), [](const auto& p) { return p.sft_step > 0; });
   return begun ? RunStage::kWarmStart : RunStage::kStarting;
 }
 
 uint32_t Progress::stage_steps() const {
   const RunStage now = stage();
-  return now == RunStage::kStarting || now == RunStage::kWarmStart || now == RunStage::kFirstEvaluation ? sft_steps_ : train_steps_;
+  return now == RunStage::kStarting || now == RunStage::kWarmStart || now == RunStage::kFirstEvaluation ? sft_steps_
+                                                                                                        : train_steps_;
 }
 
 uint32_t Progress::StepOf(const PolicyProgress& policy) const {
   const RunStage now = stage();
-  return now == RunStage::kStarting || now == RunStage::kWarmStart || now == RunStage::kFirstEvaluation ? policy.sft_step
-                                                                                              : policy.step;
+  return now == RunStage::kStarting || now == RunStage::kWarmStart || now == RunStage::kFirstEvaluation
+             ? policy.sft_step
+             : policy.step;
 }
 
 std::optional<double> Progress::seconds_left() const {

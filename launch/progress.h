@@ -4,11 +4,10 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "proto/config.pb.h"
 
@@ -56,11 +55,11 @@ class Progress {
   double time_s() const { return time_s_; }
   uint32_t sft_steps() const { return sft_steps_; }
   uint32_t train_steps() const { return train_steps_; }
-  uint32_t stage_steps() const;               // of the stage in which the run is, of each policy
+  uint32_t stage_steps() const;                         // of the stage in which the run is, of each policy
   uint32_t StepOf(const PolicyProgress& policy) const;  // in that stage
-  std::optional<double> seconds_left() const;  // of the stage; nullopt while nobody knows
+  std::optional<double> seconds_left() const;           // of the stage; nullopt while nobody knows
   double generated_per_s() const;
-  double rollout_wait_share() const;           // mean over workers
+  double rollout_wait_share() const;  // mean over workers
   size_t workers() const { return rollout_.size(); }
   std::optional<EvaluationResult> evaluation(const std::string& stage) const;
   std::optional<double> overlap() const { return overlap_; }

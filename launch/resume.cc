@@ -52,15 +52,17 @@ absl::Status CheckSameShape(const LoadedConfig& before, const LoadedConfig& now)
     for (int i = 0; i < type->field_count(); ++i) {
       const FieldDescriptor* field = type->field(i);
       if (ScalarText(was, field) == ScalarText(is, field)) continue;
-      return now.places.Error(absl::StrCat("policies.", name, ".model.", field->name()),
-                              absl::StrCat("a resumed run keeps the shape of its models: it was ", ScalarText(was, field)));
+      return now.places.Error(
+          absl::StrCat("policies.", name, ".model.", field->name()),
+          absl::StrCat("a resumed run keeps the shape of its models: it was ", ScalarText(was, field)));
     }
   }
   TANDEM_ASSIGN_OR_RETURN(const TaskSource was, MakeTaskSource(before));
   TANDEM_ASSIGN_OR_RETURN(const TaskSource is, MakeTaskSource(now));
   if (was.environment->alphabet() != is.environment->alphabet()) {
-    return now.places.Error("environment", absl::StrCat("a resumed run keeps its alphabet: it was ", was.environment->alphabet(),
-                                                        ", and would be ", is.environment->alphabet()));
+    return now.places.Error("environment",
+                            absl::StrCat("a resumed run keeps its alphabet: it was ", was.environment->alphabet(),
+                                         ", and would be ", is.environment->alphabet()));
   }
   return absl::OkStatus();
 }

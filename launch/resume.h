@@ -17,12 +17,12 @@ struct ResumePlan {
   std::map<std::string, CheckpointName> checkpoints;  // each policy's newest; policies without one start afresh
 };
 
-// kNotFound when the run has no checkpoint at all, kFailedPrecondition when it has all its steps already, kDataLoss when
-// a checkpoint's state cannot be read.
+// kNotFound when the run has no checkpoint at all, kFailedPrecondition when it has all its steps already, kDataLoss
+// when a checkpoint's state cannot be read.
 absl::StatusOr<ResumePlan> PlanResume(const std::string& run_folder, const proto::Config& config);
 
-// A resumed run keeps its policies, roles and shapes of models, and its environment's alphabet: otherwise kInvalidArgument
-// names the key.
+// A resumed run keeps its policies, roles and shapes of models, and its environment's alphabet: otherwise
+// kInvalidArgument names the key.
 absl::Status CheckSameShape(const LoadedConfig& before, const LoadedConfig& now);
 
 }  // namespace tandem

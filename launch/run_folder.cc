@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
-
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -56,7 +55,8 @@ absl::StatusOr<std::string> MakeChosenRunFolder(const std::string& folder) {
   if (fs::exists(folder, error) && !fs::is_empty(folder, error)) {
     return absl::InvalidArgumentError(absl::StrCat("--run-dir ", folder,
                                                    ": the folder is not empty; expected a new or an empty one"
-                                                   " (to go on with a run: tandem train --resume ", folder, ")"));
+                                                   " (to go on with a run: tandem train --resume ",
+                                                   folder, ")"));
   }
   fs::create_directories(folder, error);
   if (error) return CannotMake(folder, error);

@@ -1,7 +1,6 @@
 #include "launch/run_setup.h"
 
 #include <filesystem>
-
 #include <zmq.hpp>
 
 #include "absl/strings/str_cat.h"

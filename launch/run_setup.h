@@ -1,5 +1,5 @@
-// What every process of a run is told, and the three parts that a run is made of. The parts are the same whether each is
-// a process of its own or all are threads of one (--in-process).
+// What every process of a run is told, and the three parts that a run is made of. The parts are the same whether each
+// is a process of its own or all are threads of one (--in-process).
 #pragma once
 
 #include <atomic>
@@ -24,7 +24,7 @@ struct RunSetup {
   std::string endpoint;        // where the exchange listens
   std::string private_folder;  // for the rendezvous files of ranks
   uint32_t incarnation = 0;
-  double clock_offset_s = 0;   // of a resumed run: where its clock goes on
+  double clock_offset_s = 0;                     // of a resumed run: where its clock goes on
   std::map<std::string, CheckpointName> resume;  // by policy: the checkpoints that it goes on from
 };
 

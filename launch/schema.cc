@@ -41,7 +41,8 @@ std::string QuotedText(const std::string& value) {
 
 std::string RangeText(const FieldDescriptor* field) {
   const proto::Key& key = KeyOf(field);
-  if (key.has_min() && key.has_max()) return absl::StrCat(" from ", NumberText(key.min()), " to ", NumberText(key.max()));
+  if (key.has_min() && key.has_max())
+    return absl::StrCat(" from ", NumberText(key.min()), " to ", NumberText(key.max()));
   if (key.has_min()) return absl::StrCat(" of at least ", NumberText(key.min()));
   if (key.has_max()) return absl::StrCat(" of at most ", NumberText(key.max()));
   return "";

@@ -1,11 +1,11 @@
-// What the schema of the configuration (proto/config.proto) says about its keys. The schema is the only list of options:
-// reading, checking, writing and documenting a configuration all go through these functions.
+// What the schema of the configuration (proto/config.proto) says about its keys. The schema is the only list of
+// options: reading, checking, writing and documenting a configuration all go through these functions.
 #pragma once
+
+#include <google/protobuf/message.h>
 
 #include <string>
 #include <vector>
-
-#include <google/protobuf/message.h>
 
 #include "proto/option.pb.h"
 
@@ -17,11 +17,12 @@ using google::protobuf::Message;
 // The documentation, range and conditions of a key.
 const proto::Key& KeyOf(const FieldDescriptor* field);
 
-bool IsSection(const FieldDescriptor* field);     // a message: keys below it
+bool IsSection(const FieldDescriptor* field);  // a message: keys below it
 std::vector<std::string> KeyNames(const google::protobuf::Descriptor* type);
 std::vector<std::string> EnumNames(const FieldDescriptor* field);  // as YAML writes them: in lower case
 
-// "a whole number from 1 to 64", "a number of at least 0", "true or false", "one of pace, drop", "text", "a section of keys".
+// "a whole number from 1 to 64", "a number of at least 0", "true or false", "one of pace, drop", "text", "a section of
+// keys".
 std::string ExpectedText(const FieldDescriptor* field);
 
 // The value of a key as YAML writes it; of a number the shortest text that reads back to the same number.

@@ -1,5 +1,5 @@
-// SIGINT and SIGTERM as values. They are blocked in every thread and taken by one that waits for them, so that no system
-// call anywhere is interrupted.
+// SIGINT and SIGTERM as values. They are blocked in every thread and taken by one that waits for them, so that no
+// system call anywhere is interrupted.
 #pragma once
 
 #include <signal.h>

@@ -18,7 +18,8 @@ size_t EditCost(std::string_view a, std::string_view b) {
   for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j * kSlip;
   for (size_t i = 1; i <= a.size(); ++i) {
     for (size_t j = 1; j <= b.size(); ++j) {
-      d[i][j] = std::min({d[i - 1][j] + kSlip, d[i][j - 1] + kSlip, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : kReplace)});
+      d[i][j] =
+          std::min({d[i - 1][j] + kSlip, d[i][j - 1] + kSlip, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : kReplace)});
       if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
         d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + kSlip);
       }

@@ -24,13 +24,13 @@ struct ChildSpec {
 };
 
 struct SupervisorOptions {
-  std::string log_folder;         // standard output and error of a child are appended to <log_folder>/<name>.log
-  int restarts = 5;               // of each worker
-  double leave_s = 2;             // how long workers may take when the exchange has ended: they hold nothing that counts
-  double end_s = 60;              // how long the others may take when the exchange has ended by itself
-  double stop_s = 60;             // how long a clean stop may take
-  double term_s = 10;             // between SIGTERM to all and SIGKILL
-  std::function<void()> tick;     // called at least every tick_s from the supervising thread; may be empty
+  std::string log_folder;      // standard output and error of a child are appended to <log_folder>/<name>.log
+  int restarts = 5;            // of each worker
+  double leave_s = 2;          // how long workers may take when the exchange has ended: they hold nothing that counts
+  double end_s = 60;           // how long the others may take when the exchange has ended by itself
+  double stop_s = 60;          // how long a clean stop may take
+  double term_s = 10;          // between SIGTERM to all and SIGKILL
+  std::function<void()> tick;  // called at least every tick_s from the supervising thread; may be empty
   double tick_s = 0.1;
   std::function<void(const std::string&)> say;  // events for people, one line each; may be empty
 };
@@ -39,12 +39,11 @@ enum class RunOutcome { kFinished, kStopped };
 
 // Runs the children until all have ended, and returns how the run ended. Blocks; the calling thread has to be the one
 // that lives longest (children die with it: PR_SET_PDEATHSIG) and BlockSignals() has to be in force.
-//   The exchange ends with status 0: the run is finished. Workers are told to leave and killed after leave_s; trainers have
-//   end_s for their last checkpoints.
-//   SIGINT, SIGTERM: the exchange is told to stop, and tells the others to write their checkpoints and leave (kStopped).
-//   A second one: all are killed at once, kCancelled.
-//   A worker dies: it is started again, `restarts` times at most.
-//   The exchange or a trainer dies: the others are ended; kAborted, with the last lines of its log.
+//   The exchange ends with status 0: the run is finished. Workers are told to leave and killed after leave_s; trainers
+//   have end_s for their last checkpoints. SIGINT, SIGTERM: the exchange is told to stop, and tells the others to write
+//   their checkpoints and leave (kStopped). A second one: all are killed at once, kCancelled. A worker dies: it is
+//   started again, `restarts` times at most. The exchange or a trainer dies: the others are ended; kAborted, with the
+//   last lines of its log.
 // Children that have not ended in time are named, get SIGTERM, and after term_s SIGKILL: kDeadlineExceeded.
 // No child is left when it returns.
 absl::StatusOr<RunOutcome> Supervise(const std::vector<ChildSpec>& children, const SupervisorOptions& options);

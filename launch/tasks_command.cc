@@ -1,7 +1,6 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -38,8 +37,8 @@ int WriteTasks(const Flags& flags) {
   }
   const auto split = kSplits.find(flags.split);
   if (split == kSplits.end()) {
-    return BadInput(absl::InvalidArgumentError(
-        absl::StrCat("--split ", flags.split, ": no such split", Suggestion(flags.split, {"training", "validation", "held_out"}))));
+    return BadInput(absl::InvalidArgumentError(absl::StrCat(
+        "--split ", flags.split, ": no such split", Suggestion(flags.split, {"training", "validation", "held_out"}))));
   }
   const absl::StatusOr<LoadedConfig> loaded = Load(flags);
   if (!loaded.ok()) return BadInput(loaded.status());
@@ -54,7 +53,8 @@ int WriteTasks(const Flags& flags) {
     line["question"] = task->question;
     line["answer"] = task->answer;
     line["plan"] = task->plan ? *task->plan : source->environment->ScriptedPlan(*task, nullptr);
-    if (std::printf("%s\n", line.dump().c_str()) < 0) return Failed(absl::DataLossError("standard output: cannot be written"));
+    if (std::printf("%s\n", line.dump().c_str()) < 0)
+      return Failed(absl::DataLossError("standard output: cannot be written"));
   }
   return kExitFine;
 }
@@ -63,8 +63,9 @@ int WriteTasks(const Flags& flags) {
 
 Command MakeTasksCommand(CLI::App& program) {
   CLI::App* app = program.add_subcommand(
-      "tasks", "Writes tasks of an environment as JSON lines, each with question, answer and a reference plan. Without\n"
-               "CONFIG those of the default environment. A file of such lines can be trained on: environment.tasks.");
+      "tasks",
+      "Writes tasks of an environment as JSON lines, each with question, answer and a reference plan. Without\n"
+      "CONFIG those of the default environment. A file of such lines can be trained on: environment.tasks.");
   auto flags = std::make_shared<Flags>();
   app->add_option("CONFIG", flags->source.file, "the YAML file whose environment is meant")->type_name("");
   app->add_option("--split", flags->split, "training (the default), validation or held_out")->type_name("NAME");

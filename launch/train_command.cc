@@ -12,12 +12,12 @@
 #include "launch/config_writer.h"
 #include "launch/in_process.h"
 #include "launch/live_view.h"
+#include "launch/logging.h"
 #include "launch/preflight.h"
 #include "launch/processes.h"
 #include "launch/resume.h"
 #include "launch/run_folder.h"
 #include "launch/stop_signals.h"
-#include "launch/logging.h"
 #include "study/report.h"
 
 namespace tandem {
@@ -83,13 +83,14 @@ absl::StatusOr<Prepared> PrepareResumed(Flags flags) {
   setup.clock_offset_s = plan.clock_offset_s;
   setup.resume = plan.checkpoints;
   // The configuration of the incarnation before is kept beside the new one.
-  TANDEM_RETURN_IF_ERROR(WriteFileAtomically(
-      absl::StrCat(setup.run_folder, "/config-", plan.incarnation - 1, ".yaml"), WriteYaml(before.config)));
+  TANDEM_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(setup.run_folder, "/config-", plan.incarnation - 1, ".yaml"),
+                                             WriteYaml(before.config)));
   TANDEM_RETURN_IF_ERROR(WriteFileAtomically(ConfigFile(setup.run_folder), WriteYaml(setup.loaded.config)));
   return prepared;
 }
 
-// ---- the run -----------------------------------------------------------------------------------------------------------
+// ---- the run
+// -----------------------------------------------------------------------------------------------------------
 
 void PrintStart(const RunSetup& setup) {
   std::printf("run folder %s\n", Shown(setup.run_folder).c_str());
@@ -123,10 +124,11 @@ int Train(Flags flags) {
   if (!private_folder.ok()) return Failed(private_folder.status());
   setup.private_folder = private_folder->path();
   const std::string& endpoint = setup.loaded.config.transport().endpoint();
-  setup.endpoint = flags.in_process      ? "inproc://exchange"
+  setup.endpoint = flags.in_process     ? "inproc://exchange"
                    : endpoint == "auto" ? absl::StrCat("ipc://", private_folder->path(), "/exchange")
                                         : endpoint;
-  if (const absl::Status noted = NoteIncarnation(setup.run_folder, setup.incarnation); !noted.ok()) return Failed(noted);
+  if (const absl::Status noted = NoteIncarnation(setup.run_folder, setup.incarnation); !noted.ok())
+    return Failed(noted);
 
   BlockSignals();
   PrintStart(setup);
@@ -156,11 +158,13 @@ int Train(Flags flags) {
 
 Command MakeTrainCommand(CLI::App& program) {
   CLI::App* app = program.add_subcommand(
-      "train", "Trains the policies of a configuration on this machine: starts the exchange, the trainers and the rollout\n"
-               "workers, shows how it goes, and leaves a run folder with checkpoints, metrics and a report. Ctrl-C stops\n"
-               "cleanly, with checkpoints; a second Ctrl-C at once.");
+      "train",
+      "Trains the policies of a configuration on this machine: starts the exchange, the trainers and the rollout\n"
+      "workers, shows how it goes, and leaves a run folder with checkpoints, metrics and a report. Ctrl-C stops\n"
+      "cleanly, with checkpoints; a second Ctrl-C at once.");
   auto flags = std::make_shared<Flags>();
-  app->add_option("CONFIG", flags->source.file, "the YAML file; configs/quickstart.yaml is a commented one")->type_name("");
+  app->add_option("CONFIG", flags->source.file, "the YAML file; configs/quickstart.yaml is a commented one")
+      ->type_name("");
   AddSetOption(app, &flags->source.sets);
   app->add_option("--seed", flags->seed, "the same as --set seed=N")->type_name("N");
   app->add_option("--run-dir", flags->run_dir, "the run folder, in place of runs/<name>-<time>; new or empty")
@@ -172,7 +176,8 @@ Command MakeTrainCommand(CLI::App& program) {
       "  tandem train configs/quickstart.yaml\n"
       "  tandem train configs/quickstart.yaml --seed 3 --set policies.planner.staleness.bound=1\n"
       "  tandem train --resume runs/quickstart-20250101-120000 --set train.steps=160\n"
-      "\nExit status: 0 (also when stopped with Ctrl-C), 1 (the run failed), 2 (bad input; no run folder is left behind)");
+      "\nExit status: 0 (also when stopped with Ctrl-C), 1 (the run failed), 2 (bad input; no run folder is left "
+      "behind)");
   return {app, [flags] { return Train(*flags); }};
 }
 

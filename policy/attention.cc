@@ -91,11 +91,12 @@ struct UnpadFunction : Function<UnpadFunction> {
   }
 };
 
-// x: [tokens, heads, head_size]; cos, sin: [tokens, 1, head_size / 2].
+// x: [tokens, heads, head_size]; cos, sin: [tokens, 1, head_size / 2]. In float32 at least, as the engines turn too.
 at::Tensor Turn(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
-  const auto halves = x.chunk(2, -1);
-  const at::Tensor c = cos.to(x.scalar_type()), s = sin.to(x.scalar_type());
-  return at::cat({halves[0] * c - halves[1] * s, halves[1] * c + halves[0] * s}, -1);
+  const at::ScalarType type = at::promote_types(x.scalar_type(), at::kFloat);
+  const auto halves = x.to(type).chunk(2, -1);
+  const at::Tensor c = cos.to(type), s = sin.to(type);
+  return at::cat({halves[0] * c - halves[1] * s, halves[1] * c + halves[0] * s}, -1).to(x.scalar_type());
 }
 
 at::Tensor CompositeAttention(const at::Tensor& qkv, const ModelConfig& config, const Rotary& rotary,

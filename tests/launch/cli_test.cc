@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <filesystem>
-
 #include <nlohmann/json.hpp>
 #include <zmq.hpp>
 
@@ -88,7 +87,7 @@ TEST_F(CliTest, HelpTeaches) {
     }
   }
   EXPECT_THAT(Run("train --help").out, AllOf(HasSubstr("--set"), HasSubstr("--seed"), HasSubstr("--run-dir"),
-                                            HasSubstr("--resume"), HasSubstr("--in-process")));
+                                             HasSubstr("--resume"), HasSubstr("--in-process")));
   EXPECT_THAT(Run("version").out, StartsWith("tandem 0."));
   EXPECT_EQ(Run("--version").out, Run("version").out);
 }
@@ -108,8 +107,10 @@ TEST_F(CliTest, TyposAreAnsweredWithWhatWasMeant) {
 
 TEST_F(CliTest, BadConfigurationsAreNamedByFileLineAndKey) {
   Write("bad.yaml", "policies:\n  planner:\n    staleness:\n      bund: 3\n  executor:\n");
-  EXPECT_EQ(BadInput("train bad.yaml"), "bad.yaml:4: policies.planner.staleness.bund: unknown key; did you mean bound?\n");
-  EXPECT_EQ(BadInput("config bad.yaml"), "bad.yaml:4: policies.planner.staleness.bund: unknown key; did you mean bound?\n");
+  EXPECT_EQ(BadInput("train bad.yaml"),
+            "bad.yaml:4: policies.planner.staleness.bund: unknown key; did you mean bound?\n");
+  EXPECT_EQ(BadInput("config bad.yaml"),
+            "bad.yaml:4: policies.planner.staleness.bund: unknown key; did you mean bound?\n");
   EXPECT_EQ(BadInput("train x.yaml --set policies.planner.ranks=0"),
             "--set policies.planner.ranks: expected a whole number from 1 to 64, found 0\n");
   EXPECT_EQ(BadInput("train x.yaml --seed=-1"), "--seed: expected a whole number of at least 0, found -1\n");
@@ -137,7 +138,8 @@ TEST_F(CliTest, AGpuThatIsMissingIsSaid) {
   if (ResolveDevice("cuda").ok()) {
     EXPECT_EQ(Run("config x.yaml --set rollout.device=cuda").status, 0);
   } else {
-    EXPECT_THAT(BadInput("train x.yaml --set rollout.device=cuda"), StartsWith("--set rollout.device: cuda was asked for"));
+    EXPECT_THAT(BadInput("train x.yaml --set rollout.device=cuda"),
+                StartsWith("--set rollout.device: cuda was asked for"));
   }
 }
 
@@ -155,22 +157,25 @@ TEST_F(CliTest, ResumingChecksCheckpointsAndShapes) {
   const auto loaded = LoadConfig({.file = "x.yaml", .sets = {}, .seed = {}});
   Write("old/config.yaml", WriteYaml(loaded->config));
   EXPECT_THAT(BadInput("train --resume old"), HasSubstr("old: there is no checkpoint in it"));
-  EXPECT_THAT(BadInput("train --resume old --set policies.planner.model.hidden=128"),
-              StartsWith("--set policies.planner.model.hidden: a resumed run keeps the shape of its models: it was 64"));
+  EXPECT_THAT(
+      BadInput("train --resume old --set policies.planner.model.hidden=128"),
+      StartsWith("--set policies.planner.model.hidden: a resumed run keeps the shape of its models: it was 64"));
   Write("old/checkpoints/planner/0-20/state.json", "{\"format\": 1, ");
   EXPECT_THAT(BadInput("train --resume old"), HasSubstr("checkpoints/planner/0-20/state.json"));
   EXPECT_THAT(BadInput("eval old"), HasSubstr("checkpoints/planner/0-20"));
   EXPECT_THAT(BadInput("eval old --checkpoint planner=7"), HasSubstr("--checkpoint: planner has no 7"));
   EXPECT_THAT(BadInput("eval old --role plannr=oracle"), HasSubstr("there is no role plannr; did you mean planner?"));
   EXPECT_THAT(BadInput("eval old --role planner"), HasSubstr("expected ROLE="));
-  EXPECT_THAT(BadInput("eval old --temperature -1"), HasSubstr("--temperature: expected a number from 0 (greedy) to 10"));
+  EXPECT_THAT(BadInput("eval old --temperature -1"),
+              HasSubstr("--temperature: expected a number from 0 (greedy) to 10"));
 }
 
 TEST_F(CliTest, ConfigPrintsAConfiguration) {
   const Outcome outcome = Run("config x.yaml --set train.steps=7");
   ASSERT_EQ(outcome.status, 0) << outcome.err;
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr("  # Steps of each policy. (a whole number of at least 0; default 80)\n  steps: 7\n"),
-                                 HasSubstr("bound: 4")));
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("  # Steps of each policy. (a whole number of at least 0; default 80)\n  steps: 7\n"),
+                    HasSubstr("bound: 4")));
   Write("again.yaml", outcome.out);
   EXPECT_EQ(Run("config again.yaml").out, outcome.out);
 }

@@ -81,14 +81,18 @@ TEST_F(ConfigTest, ARangeIsKeptAndItsEndsAreAllowed) {
 }
 
 TEST_F(ConfigTest, AValueOfTheWrongTypeSaysWhatWasExpected) {
-  for (const auto& [value, found] : std::vector<std::pair<std::string, std::string>>{
-           {"four", "four"}, {"\"4\"", "the text \"4\""}, {"4.5", "4.5"}, {"-1", "-1"}, {"[4]", "a list"},
-           {"", "nothing"}, {"{a: 1}", "a section of keys"}, {"4 steps", "4 steps"}}) {
+  for (const auto& [value, found] : std::vector<std::pair<std::string, std::string>>{{"four", "four"},
+                                                                                     {"\"4\"", "the text \"4\""},
+                                                                                     {"4.5", "4.5"},
+                                                                                     {"-1", "-1"},
+                                                                                     {"[4]", "a list"},
+                                                                                     {"", "nothing"},
+                                                                                     {"{a: 1}", "a section of keys"},
+                                                                                     {"4 steps", "4 steps"}}) {
     EXPECT_EQ(ErrorOf(std::string(kBase) + "train:\n  steps: " + value + "\n"),
               "x.yaml:5: train.steps: expected a whole number of at least 0, found " + found);
   }
-  EXPECT_EQ(ErrorOf("policies: 3\n"),
-            "x.yaml:1: policies: expected a section with one entry for each name, found 3");
+  EXPECT_EQ(ErrorOf("policies: 3\n"), "x.yaml:1: policies: expected a section with one entry for each name, found 3");
   EXPECT_EQ(ErrorOf("policies:\n  planner: big\n"),
             "x.yaml:2: policies.planner: expected a section of keys, found big");
   EXPECT_EQ(ErrorOf("policies:\n  planner:\n    model:\n      tied_head: yes\n"),
@@ -103,8 +107,9 @@ TEST_F(ConfigTest, AnEnumTakesLowerCaseNamesOnly) {
     return "policies:\n  planner:\n    staleness: {on_limit: " + v + "}\n  executor:\n";
   };
   EXPECT_EQ(ErrorOf(limit("drop")), "");
-  EXPECT_EQ(ErrorOf(limit("dorp")),
-            "x.yaml:3: policies.planner.staleness.on_limit: expected one of pace, drop, found dorp; did you mean drop?");
+  EXPECT_EQ(
+      ErrorOf(limit("dorp")),
+      "x.yaml:3: policies.planner.staleness.on_limit: expected one of pace, drop, found dorp; did you mean drop?");
   EXPECT_THAT(ErrorOf(limit("PACE")), HasSubstr("expected one of pace, drop, found PACE"));
 }
 
@@ -156,7 +161,8 @@ TEST_F(ConfigTest, KeysThatDoNotGoTogetherNameTheKeyToChange) {
   const auto with = [&](const std::string& set) { return ErrorOf(kBase, {set}); };
   EXPECT_EQ(ErrorOf("policies:\n  planner:\n    model:\n      heads: 3\n  executor:\n"),
             "x.yaml:4: policies.planner.model.heads: 3 does not divide hidden: 64");
-  EXPECT_EQ(with("policies.planner.model.kv_heads=3"), "--set policies.planner.model.kv_heads: 3 does not divide heads: 4");
+  EXPECT_EQ(with("policies.planner.model.kv_heads=3"),
+            "--set policies.planner.model.kv_heads: 3 does not divide heads: 4");
   EXPECT_THAT(with("environment.max_operations=1"), HasSubstr("1 is below min_operations: 2"));
   EXPECT_THAT(with("environment.operators=+/"), HasSubstr("expected some of + - *, found \"+/\""));
   EXPECT_THAT(with("environment.modulus=7"), HasSubstr("environment.max_operand: 9 is not below modulus: 7"));
@@ -197,11 +203,11 @@ TEST_F(ConfigTest, AFileThatIsNotThereIsAnErrorWithWhatIsNearIt) {
 }
 
 TEST_F(ConfigTest, TheResolvedConfigurationReadsBackToTheSame) {
-  const auto first = LoadConfig({.file = Write(std::string(kBase) + "name: \"12\"\n"),
-                                 .sets = {"policies.planner.optimizer.learning_rate=0.00012345678901234567",
-                                          "policies.planner.loss.name=grpo", "policies.executor.device=cpu",
-                                          "environment.operators=\"+\"", "environment.tasks='a \"b\"\\c'"},
-                                 .seed = "4294967295"});
+  const auto first = LoadConfig(
+      {.file = Write(std::string(kBase) + "name: \"12\"\n"),
+       .sets = {"policies.planner.optimizer.learning_rate=0.00012345678901234567", "policies.planner.loss.name=grpo",
+                "policies.executor.device=cpu", "environment.operators=\"+\"", "environment.tasks='a \"b\"\\c'"},
+       .seed = "4294967295"});
   ASSERT_TRUE(first.ok()) << first.status();
   for (const bool documented : {false, true}) {
     const std::string text = WriteYaml(first->config, {.documented = documented});

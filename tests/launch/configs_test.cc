@@ -31,11 +31,13 @@ TEST(ConfigsTest, TheQuickstartIsAsynchronousAndFits) {
 }
 
 TEST(ConfigsTest, ContextsHoldTheLongestQuestions) {
-  auto loaded = LoadConfig({.file = "configs/quickstart.yaml", .sets = {"policies.planner.model.context=30"}, .seed = {}});
+  auto loaded =
+      LoadConfig({.file = "configs/quickstart.yaml", .sets = {"policies.planner.model.context=30"}, .seed = {}});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   // 24 tokens of a plan leave 6 for a question; those of 3 operations have 8 at least.
   const absl::Status status = CheckBeforeRun(*loaded);
-  EXPECT_NE(std::string(status.message()).find("--set policies.planner.model.context: 30 is too small"), std::string::npos)
+  EXPECT_NE(std::string(status.message()).find("--set policies.planner.model.context: 30 is too small"),
+            std::string::npos)
       << status;
 }
 

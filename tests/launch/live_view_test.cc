@@ -25,7 +25,8 @@ class LiveViewTest : public ::testing::Test {
  protected:
   LiveViewTest() {
     const std::string file = folder_.path() + "/c.yaml";
-    EXPECT_TRUE(WriteFileAtomically(file, "policies: {planner: , executor: }\nsft: {steps: 100}\ntrain: {steps: 40}\n").ok());
+    EXPECT_TRUE(
+        WriteFileAtomically(file, "policies: {planner: , executor: }\nsft: {steps: 100}\ntrain: {steps: 40}\n").ok());
     config_ = LoadConfig({.file = file, .sets = {}, .seed = std::nullopt})->config;
   }
 
@@ -33,15 +34,21 @@ class LiveViewTest : public ::testing::Test {
   void Append(const std::string& text) { std::ofstream(metrics(), std::ios::app) << text << std::flush; }
 
   static std::string Sft(const std::string& policy, int step, double time_s) {
-    return absl::StrFormat(R"({"kind":"sft","time_s":%g,"policy":"%s","step":%d,"loss":1.5,"tokens_per_s":20000})", time_s, policy, step) + "\n";
+    return absl::StrFormat(R"({"kind":"sft","time_s":%g,"policy":"%s","step":%d,"loss":1.5,"tokens_per_s":20000})",
+                           time_s, policy, step) +
+           "\n";
   }
   static std::string Step(const std::string& policy, int step, double time_s, double reward) {
-    return absl::StrFormat(R"({"kind":"step","time_s":%g,"policy":"%s","step":%d,"version":%d,"reward_mean":%g,)"
-                           R"("tokens_trained":100,"tokens_per_s":12345,"staleness_mean":0.5,"staleness_max":3,"staleness_bound":4})",
-                           time_s, policy, step, step, reward) + "\n";
+    return absl::StrFormat(
+               R"({"kind":"step","time_s":%g,"policy":"%s","step":%d,"version":%d,"reward_mean":%g,)"
+               R"("tokens_trained":100,"tokens_per_s":12345,"staleness_mean":0.5,"staleness_max":3,"staleness_bound":4})",
+               time_s, policy, step, step, reward) +
+           "\n";
   }
   static std::string Eval(const std::string& stage, double success, double time_s) {
-    return absl::StrFormat(R"({"kind":"eval","time_s":%g,"stage":"%s","success":%g,"episodes":2048})", time_s, stage, success) + "\n";
+    return absl::StrFormat(R"({"kind":"eval","time_s":%g,"stage":"%s","success":%g,"episodes":2048})", time_s, stage,
+                           success) +
+           "\n";
   }
 
   TemporaryFolder folder_;
@@ -89,22 +96,26 @@ TEST_F(LiveViewTest, TheTimeLeftIsThatOfTheSlowestPolicy) {
   add(Step("executor", 10, 10, 0.5));
   add(Step("planner", 20, 20, 0.5));
   add(Step("executor", 20, 15, 0.5));
-  // The planner takes 1 s a step and has 20 of 40 steps left; the executor half of that (its time is that of the last line).
+  // The planner takes 1 s a step and has 20 of 40 steps left; the executor half of that (its time is that of the last
+  // line).
   EXPECT_DOUBLE_EQ(*progress.seconds_left(), 20);
 }
 
 TEST_F(LiveViewTest, TheRewardIsAMovingAverage) {
   Progress progress(config_);
-  for (int step = 1; step <= 12; ++step) progress.Add(nlohmann::json::parse(Step("planner", step, step, step <= 2 ? 0 : 1)));
+  for (int step = 1; step <= 12; ++step)
+    progress.Add(nlohmann::json::parse(Step("planner", step, step, step <= 2 ? 0 : 1)));
   EXPECT_DOUBLE_EQ(progress.policies()[0].reward(), 1);  // the two zeros are more than 10 steps ago
 }
 
 TEST_F(LiveViewTest, TheViewFitsEveryWidth) {
   Progress progress(config_);
-  for (const std::string& line : {Step("planner", 20, 5, 0.75), Step("executor", 19, 5, 0.5), Eval("after_sft", 0.41, 3)}) {
+  for (const std::string& line :
+       {Step("planner", 20, 5, 0.75), Step("executor", 19, 5, 0.5), Eval("after_sft", 0.41, 3)}) {
     progress.Add(nlohmann::json::parse(line));
   }
-  progress.Add(nlohmann::json::parse(R"({"kind":"rollout","time_s":5,"worker":"worker-0","tokens_per_s":18300,"wait_share":0.03})"));
+  progress.Add(nlohmann::json::parse(
+      R"({"kind":"rollout","time_s":5,"worker":"worker-0","tokens_per_s":18300,"wait_share":0.03})"));
   progress.Add(nlohmann::json::parse(R"({"kind":"ledger","time_s":5,"policy":"planner","in_flight":12,"buffered":7})"));
   for (int width = 1; width <= 200; ++width) {
     for (const std::string& line : RenderView(progress, "quickstart", 5, width)) {
@@ -114,7 +125,7 @@ TEST_F(LiveViewTest, TheViewFitsEveryWidth) {
   const std::string wide = absl::StrJoin(RenderView(progress, "quickstart", 5, 120), "\n");
   EXPECT_THAT(wide, AllOf(HasSubstr("quickstart: training"), HasSubstr("[########--------]  20/40"), HasSubstr("0.750"),
                           HasSubstr("0.5, 3 of 4"), HasSubstr("12,345"), HasSubstr("18,300 tokens/s with 1 worker"),
-                          HasSubstr("12         7")));
+                          HasSubstr("12         7"), HasSubstr("planner   [")));
   const std::string narrow = absl::StrJoin(RenderView(progress, "quickstart", 5, 50), "\n");
   EXPECT_THAT(narrow, AllOf(HasSubstr("20/40"), Not(HasSubstr("buffered"))));
 }
@@ -127,7 +138,8 @@ TEST_F(LiveViewTest, IntoAFileItPrintsPlainLines) {
     view.Tick();
     for (int step = 1; step <= 100; ++step) Append(Sft("executor", step, 10));
     Append(Eval("after_sft", 0.41, 12));
-    for (int step = 1; step <= 40; ++step) Append(Step("planner", step, 12 + step, 0.8) + Step("executor", step, 12 + step, 0.8));
+    for (int step = 1; step <= 40; ++step)
+      Append(Step("planner", step, 12 + step, 0.8) + Step("executor", step, 12 + step, 0.8));
     Append(Eval("final", 0.93, 60) + R"({"kind":"overlap","time_s":60,"share":0.63})" + "\n");
     view.Say("worker-0 was started again");
     view.Tick();
@@ -136,11 +148,12 @@ TEST_F(LiveViewTest, IntoAFileItPrintsPlainLines) {
   std::fclose(out);
   const std::string text = *ReadFile(folder_.path() + "/out");
   EXPECT_EQ(text.find('\x1b'), std::string::npos);
-  EXPECT_THAT(text, AllOf(HasSubstr("planner    warm start step 10 of 100: loss 1.500"),
-                          HasSubstr("planner    step 40 of 40: reward 0.800, staleness 0.5 (max 3 of 4)"),
-                          HasSubstr("evaluation after_sft: success 0.410 over 2,048"), HasSubstr("worker-0 was started again"),
-                          HasSubstr("success    0.410 after the warm start -> 0.930 at the end (2,048 held-out episodes)"),
-                          HasSubstr("planner 0.50 mean, 3 at most (bound 4)"), HasSubstr("overlapped for 63 %")));
+  EXPECT_THAT(
+      text, AllOf(HasSubstr("planner    warm start step 10 of 100: loss 1.500"),
+                  HasSubstr("planner    step 40 of 40: reward 0.800, staleness 0.5 (max 3 of 4)"),
+                  HasSubstr("evaluation after_sft: success 0.410 over 2,048"), HasSubstr("worker-0 was started again"),
+                  HasSubstr("success    0.410 after the warm start -> 0.930 at the end (2,048 held-out episodes)"),
+                  HasSubstr("planner 0.50 mean, 3 at most (bound 4)"), HasSubstr("overlapped for 63 %")));
   // 10 lines for each policy and stage, and a few more.
   EXPECT_LT(std::count(text.begin(), text.end(), '\n'), 60);
 }
@@ -156,7 +169,9 @@ TEST_F(LiveViewTest, OnATerminalItIsDrawnInPlace) {
   }
   std::fclose(out);
   const std::string text = *ReadFile(folder_.path() + "/out");
-  EXPECT_THAT(text, AllOf(HasSubstr("\x1b[4A\r\x1b[J" "an event\n"), HasSubstr("50/100")));
+  EXPECT_THAT(text, AllOf(HasSubstr("\x1b[4A\r\x1b[J"
+                                    "an event\n"),
+                          HasSubstr("50/100")));
 }
 
 TEST(NumbersTest, AreWrittenForPeople) {

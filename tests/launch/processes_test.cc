@@ -45,11 +45,14 @@ TEST(ProcessesTest, EveryRankAndWorkerIsAProcessThatPsShowsByItsJob) {
   }
   EXPECT_THAT(names, testing::ElementsAre("exchange", "trainer-planner-0", "trainer-planner-1", "trainer-executor-0",
                                           "worker-0", "worker-1"));
-  EXPECT_EQ(lines[0], "tandem exchange --run /runs/x --endpoint ipc:///tmp/e --incarnation 3 --clock-offset 12.500"
-                      " --resume planner=2-40");
-  EXPECT_EQ(lines[2], "tandem trainer --policy planner --rank 1 --run /runs/x --endpoint ipc:///tmp/e --private /tmp/p"
-                      " --resume 2-40");
-  EXPECT_EQ(lines[3], "tandem trainer --policy executor --rank 0 --run /runs/x --endpoint ipc:///tmp/e --private /tmp/p");
+  EXPECT_EQ(lines[0],
+            "tandem exchange --run /runs/x --endpoint ipc:///tmp/e --incarnation 3 --clock-offset 12.500"
+            " --resume planner=2-40");
+  EXPECT_EQ(lines[2],
+            "tandem trainer --policy planner --rank 1 --run /runs/x --endpoint ipc:///tmp/e --private /tmp/p"
+            " --resume 2-40");
+  EXPECT_EQ(lines[3],
+            "tandem trainer --policy executor --rank 0 --run /runs/x --endpoint ipc:///tmp/e --private /tmp/p");
   EXPECT_EQ(lines[5], "tandem worker --index 1 --run /runs/x --endpoint ipc:///tmp/e");
 }
 

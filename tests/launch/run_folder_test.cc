@@ -39,7 +39,8 @@ TEST(RunFolderTest, TheRunKeepsItsOwnCopyOfTheTasks) {
   TemporaryFolder folder;
   ASSERT_TRUE(WriteFileAtomically(folder.path() + "/mine.jsonl", "{}\n").ok());
   ASSERT_TRUE(WriteFileAtomically(folder.path() + "/c.yaml",
-                                  "environment: {tasks: mine.jsonl}\npolicies: {planner: , executor: }\n").ok());
+                                  "environment: {tasks: mine.jsonl}\npolicies: {planner: , executor: }\n")
+                  .ok());
   auto loaded = LoadConfig({.file = folder.path() + "/c.yaml", .sets = {}, .seed = std::nullopt});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   const auto run = MakeChosenRunFolder(folder.path() + "/run");
@@ -57,9 +58,10 @@ TEST(RunFolderTest, TheRunKeepsItsOwnCopyOfTheTasks) {
 TEST(RunFolderTest, TheClockGoesOnAfterTheLastWholeLine) {
   TemporaryFolder folder;
   EXPECT_EQ(LastTime(folder.path()), 0);
-  ASSERT_TRUE(WriteFileAtomically(MetricsFile(folder.path()),
-                                  "{\"kind\":\"step\",\"time_s\":1.5}\n{\"kind\":\"step\",\"time_s\":2.5}\n{\"kind\":\"st")
-                  .ok());
+  ASSERT_TRUE(
+      WriteFileAtomically(MetricsFile(folder.path()),
+                          "{\"kind\":\"step\",\"time_s\":1.5}\n{\"kind\":\"step\",\"time_s\":2.5}\n{\"kind\":\"st")
+          .ok());
   EXPECT_EQ(LastTime(folder.path()), 2.5);
 }
 

@@ -37,7 +37,11 @@ class SupervisorTest : public ::testing::Test {
   }
 
   ChildSpec Child(ChildSpec::Kind kind, const std::string& name, const std::string& script) {
-    return {.kind = kind, .name = name, .executable = "/bin/sh", .argv = {"sh", "-c", script}, .environment = {{"F", folder_.path()}}};
+    return {.kind = kind,
+            .name = name,
+            .executable = "/bin/sh",
+            .argv = {"sh", "-c", script},
+            .environment = {{"F", folder_.path()}}};
   }
   ChildSpec Exchange(const std::string& script) { return Child(ChildSpec::kExchange, "exchange", script); }
   ChildSpec Trainer(const std::string& script) { return Child(ChildSpec::kTrainer, "trainer-planner-0", script); }
@@ -71,7 +75,8 @@ TEST_F(SupervisorTest, AKilledWorkerIsStartedAgainAndTheRunGoesOn) {
 
 TEST_F(SupervisorTest, AWorkerThatKeepsDyingFailsTheRunWithItsLastWords) {
   options_.restarts = 2;
-  const auto outcome = Supervise({Exchange("sleep 60"), Worker("echo x >> $F/starts; echo no memory; exit 3")}, options_);
+  const auto outcome =
+      Supervise({Exchange("sleep 60"), Worker("echo x >> $F/starts; echo no memory; exit 3")}, options_);
   ASSERT_FALSE(outcome.ok());
   EXPECT_THAT(outcome.status().message(),
               AllOf(HasSubstr("worker-0 ended with exit status 3 after 2 restarts"), HasSubstr("no memory")));
@@ -80,7 +85,8 @@ TEST_F(SupervisorTest, AWorkerThatKeepsDyingFailsTheRunWithItsLastWords) {
 
 TEST_F(SupervisorTest, ADeadTrainerFailsTheRunAndNobodyIsLeft) {
   const auto outcome = Supervise(
-      {Exchange("echo $$ > $F/exchange.pid; exec sleep 60"), Trainer(std::string("while [ ! -s $F/exchange.pid ]; do sleep 0.01; done; ") + "echo the loss is gone; exit 1")},
+      {Exchange("echo $$ > $F/exchange.pid; exec sleep 60"),
+       Trainer(std::string("while [ ! -s $F/exchange.pid ]; do sleep 0.01; done; ") + "echo the loss is gone; exit 1")},
       options_);
   ASSERT_FALSE(outcome.ok());
   EXPECT_THAT(outcome.status().message(),
@@ -91,7 +97,8 @@ TEST_F(SupervisorTest, ADeadTrainerFailsTheRunAndNobodyIsLeft) {
 }
 
 TEST_F(SupervisorTest, ADeadExchangeFailsTheRun) {
-  const auto outcome = Supervise({Exchange("kill -SEGV $$"), Trainer("exec sleep 60"), Worker("exec sleep 60")}, options_);
+  const auto outcome =
+      Supervise({Exchange("kill -SEGV $$"), Trainer("exec sleep 60"), Worker("exec sleep 60")}, options_);
   ASSERT_FALSE(outcome.ok());
   EXPECT_THAT(outcome.status().message(), HasSubstr("exchange ended with signal 11 (Segmentation fault)"));
 }
@@ -116,9 +123,9 @@ TEST_F(SupervisorTest, ASecondInterruptEndsAllAtOnce) {
   options_.tick = [&] {
     if (sent < 2 && !Contents("ready").empty()) sent += kill(getpid(), SIGINT) == 0;
   };
-  const auto outcome =
-      Supervise({Exchange("trap '' TERM; echo x > $F/ready; while :; do sleep 0.01; done"), Trainer("trap '' TERM; sleep 60")},
-                options_);
+  const auto outcome = Supervise(
+      {Exchange("trap '' TERM; echo x > $F/ready; while :; do sleep 0.01; done"), Trainer("trap '' TERM; sleep 60")},
+      options_);
   EXPECT_EQ(outcome.status().code(), absl::StatusCode::kCancelled);
 }
 
