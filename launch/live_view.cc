@@ -140,8 +140,10 @@ std::vector<std::string> RenderSummary(const Progress& progress, double elapsed_
 LiveView::LiveView(const proto::Config& config, std::string title, const std::string& metrics_file, FILE* out,
                    bool terminal)
     : progress_(config), title_(std::move(title)), tail_(metrics_file), out_(out), terminal_(terminal) {
-  // What a resumed run has measured before is known, but no news.
-  for (const auto& line : tail_.Read()) progress_.Add(line);
+  // What a resumed run has measured before is known, but no news; its end, if it had one, was not the last.
+  for (const auto& line : tail_.Read()) {
+    if (TextOf(line, "stage") != "final" && TextOf(line, "kind") != "overlap") progress_.Add(line);
+  }
 }
 
 void LiveView::Tick() {
@@ -158,16 +160,16 @@ void LiveView::Read() {
 
 void LiveView::PrintNews(const nlohmann::json& line) {
   const double time_s = progress_.time_s();
-  const std::string kind = line.value("kind", "");
+  const std::string kind = TextOf(line, "kind");
   // A stage is announced after the line that ended the one before it.
   const bool first = stage_ == RunStage::kStarting;
   if (first) PrintStage();
   if (kind == "eval") {
-    const std::string stage = line.value("stage", "");
+    const std::string stage = TextOf(line, "stage");
     if (const auto e = progress_.evaluation(stage))
       Print(time_s, absl::StrCat("evaluation ", stage, ": ", EvaluationText(*e)));
   }
-  if (kind == "sft" || kind == "step") PrintStep(time_s, kind == "sft", line.value("policy", ""));
+  if (kind == "sft" || kind == "step") PrintStep(time_s, kind == "sft", TextOf(line, "policy"));
   if (!first) PrintStage();
 }
 

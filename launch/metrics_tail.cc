@@ -4,6 +4,11 @@
 
 namespace tandem {
 
+std::string TextOf(const nlohmann::json& line, const char* key) {
+  const auto at = line.find(key);
+  return at != line.end() && at->is_string() ? at->get<std::string>() : "";
+}
+
 std::vector<nlohmann::json> MetricsTail::Read() {
   std::vector<nlohmann::json> objects;
   std::ifstream file(file_, std::ios::binary);

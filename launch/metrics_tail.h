@@ -7,6 +7,9 @@
 
 namespace tandem {
 
+// The text under `key`; "" when there is none.
+std::string TextOf(const nlohmann::json& line, const char* key);
+
 class MetricsTail {
  public:
   explicit MetricsTail(std::string file) : file_(std::move(file)) {}

@@ -8,9 +8,13 @@
 namespace tandem {
 
 std::string Thousands(double value) {
-  std::string digits = absl::StrCat(std::llround(std::abs(value)));
-  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), ",");
-  return (value <= -0.5 ? "-" : "") + digits;
+  const std::string digits = absl::StrCat(std::llround(std::abs(value)));
+  std::string grouped = value <= -0.5 ? "-" : "";
+  for (size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) grouped += ',';
+    grouped += digits[i];
+  }
+  return grouped;
 }
 
 std::string Duration(double seconds) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "launch/config.h"
+#include "launch/metrics_tail.h"
 
 namespace tandem {
 namespace {
@@ -16,11 +17,6 @@ double Number(const nlohmann::json& line, const char* key) {
 }
 
 uint32_t Count(const nlohmann::json& line, const char* key) { return static_cast<uint32_t>(Number(line, key)); }
-
-std::string Text(const nlohmann::json& line, const char* key) {
-  const auto at = line.find(key);
-  return at != line.end() && at->is_string() ? at->get<std::string>() : "";
-}
 
 void AddStep(const nlohmann::json& line, double time_s, uint32_t* step, PolicyProgress* policy) {
   *step = Count(line, "step");
@@ -72,13 +68,13 @@ Progress::Progress(const proto::Config& config)
 }
 
 PolicyProgress* Progress::Find(const nlohmann::json& line) {
-  const std::string name = Text(line, "policy");
+  const std::string name = TextOf(line, "policy");
   const auto at = std::find_if(policies_.begin(), policies_.end(), [&](const auto& p) { return p.name == name; });
   return at == policies_.end() ? nullptr : &*at;
 }
 
 void Progress::Add(const nlohmann::json& line) {
-  const std::string kind = Text(line, "kind");
+  const std::string kind = TextOf(line, "kind");
   time_s_ = std::max(time_s_, Number(line, "time_s"));
   PolicyProgress* policy = Find(line);
   if (kind == "sft" && policy != nullptr) {
@@ -98,9 +94,9 @@ void Progress::Add(const nlohmann::json& line) {
     policy->buffered = Count(line, "buffered");
     policy->rejected = Count(line, "rejected");
   } else if (kind == "rollout") {
-    rollout_[Text(line, "worker")] = {Number(line, "tokens_per_s"), Number(line, "wait_share")};
+    rollout_[TextOf(line, "worker")] = {Number(line, "tokens_per_s"), Number(line, "wait_share")};
   } else if (kind == "eval") {
-    evaluations_[Text(line, "stage")] = {
+    evaluations_[TextOf(line, "stage")] = {
         .success = Number(line, "success"),
         .plan_valid = Number(line, "plan_valid"),
         .plan_right = Number(line, "plan_right"),

@@ -20,6 +20,7 @@ constexpr int kLogLines = 8;  // of a dead child's log, in the error
 struct Child {
   ChildSpec spec;
   pid_t pid = -1;  // -1: not running
+  double started_s = 0;
   int restarts = 0;
 };
 
@@ -52,6 +53,7 @@ class Supervisor {
 
   absl::Status Start(Child* child) {
     TANDEM_ASSIGN_OR_RETURN(child->pid, StartChild(child->spec, Log(*child)));
+    child->started_s = clock_.Now();
     return absl::OkStatus();
   }
 
@@ -138,6 +140,7 @@ class Supervisor {
 
   void Restart(Child* child, int status) {
     const std::string ended = absl::StrCat(child->spec.name, " ended with ", StatusText(status));
+    if (clock_.Now() - child->started_s > options_.restart_forget_s) child->restarts = 0;
     if (child->restarts == options_.restarts) {
       const std::string last = LastLines(Log(*child), kLogLines);
       Fail(absl::AbortedError(absl::StrCat(ended, " after ", child->restarts, " restarts; its log ", Log(*child),

@@ -24,8 +24,9 @@ struct ChildSpec {
 };
 
 struct SupervisorOptions {
-  std::string log_folder;      // standard output and error of a child are appended to <log_folder>/<name>.log
-  int restarts = 5;            // of each worker
+  std::string log_folder;  // standard output and error of a child are appended to <log_folder>/<name>.log
+  int restarts = 5;        // of each worker; one that lived for restart_forget_s begins to count anew
+  double restart_forget_s = 300;
   double leave_s = 2;          // how long workers may take when the exchange has ended: they hold nothing that counts
   double end_s = 60;           // how long the others may take when the exchange has ended by itself
   double stop_s = 60;          // how long a clean stop may take
