@@ -43,7 +43,8 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view bytes
   }
   if (status.ok() && fsync(fd) != 0) status = ErrnoStatus(aside, "cannot be synced");
   close(fd);
-  if (status.ok() && rename(aside.c_str(), path.c_str()) != 0) status = ErrnoStatus(path, "cannot be renamed into place");
+  if (status.ok() && rename(aside.c_str(), path.c_str()) != 0)
+    status = ErrnoStatus(path, "cannot be renamed into place");
   if (!status.ok()) unlink(aside.c_str());
   return status;
 }

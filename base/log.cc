@@ -1,8 +1,8 @@
 #include "base/log.h"
 
-#include <cstdlib>
-
 #include <spdlog/sinks/stdout_sinks.h>
+
+#include <cstdlib>
 
 namespace tandem {
 

@@ -1,9 +1,9 @@
 // Logging: spdlog, to standard error, one line an event, with the process's name.
 #pragma once
 
-#include <string>
-
 #include <spdlog/spdlog.h>
+
+#include <string>
 
 namespace tandem {
 

@@ -13,26 +13,25 @@
 #define TANDEM_CONCAT(a, b) TANDEM_CONCAT_INNER(a, b)
 
 // Returns from the enclosing function when `expr` is not OK.
-#define TANDEM_RETURN_IF_ERROR(expr)                        \
-  do {                                                      \
+#define TANDEM_RETURN_IF_ERROR(expr)                                                    \
+  do {                                                                                  \
     if (absl::Status tandem_status = (expr); !tandem_status.ok()) return tandem_status; \
   } while (false)
 
 // TANDEM_ASSIGN_OR_RETURN(auto x, F()): x is F()'s value, or the enclosing function returns F()'s error.
-#define TANDEM_ASSIGN_OR_RETURN(lhs, expr) \
-  TANDEM_ASSIGN_OR_RETURN_INNER(TANDEM_CONCAT(tandem_or_, __LINE__), lhs, expr)
+#define TANDEM_ASSIGN_OR_RETURN(lhs, expr) TANDEM_ASSIGN_OR_RETURN_INNER(TANDEM_CONCAT(tandem_or_, __LINE__), lhs, expr)
 #define TANDEM_ASSIGN_OR_RETURN_INNER(tmp, lhs, expr) \
   auto tmp = (expr);                                  \
   if (!tmp.ok()) return std::move(tmp).status();      \
   lhs = *std::move(tmp)
 
 // Aborts with file and line when `condition` does not hold: a bug of ours, never a user's input.
-#define TANDEM_CHECK(condition)                                                              \
-  do {                                                                                       \
-    if (!(condition)) [[unlikely]] {                                                         \
+#define TANDEM_CHECK(condition)                                                               \
+  do {                                                                                        \
+    if (!(condition)) [[unlikely]] {                                                          \
       std::fprintf(stderr, "%s:%d: bug: %s does not hold\n", __FILE__, __LINE__, #condition); \
-      std::abort();                                                                          \
-    }                                                                                        \
+      std::abort();                                                                           \
+    }                                                                                         \
   } while (false)
 
 namespace tandem {

@@ -104,15 +104,17 @@ TEST_F(SupervisorTest, ADeadExchangeFailsTheRun) {
 }
 
 TEST_F(SupervisorTest, AnInterruptTellsTheExchangeAndWaitsForTheOthers) {
-  // The exchange lets the trainer go when it is told to stop; the trainer then "writes its checkpoint".
+  // The exchange lets the trainer go when it is told to stop; the trainer then "writes its checkpoint", whatever
+  // signals it gets meanwhile.
   bool sent = false;
   options_.tick = [&] {
-    if (!sent && !Contents("ready").empty()) sent = kill(getpid(), SIGINT) == 0;
+    if (!sent && !Contents("ready").empty() && !Contents("trainer-ready").empty()) sent = kill(getpid(), SIGINT) == 0;
   };
-  const auto outcome =
-      Supervise({Exchange("trap 'touch $F/go; exit 0' TERM; echo x > $F/ready; while :; do sleep 0.01; done"),
-                 Trainer(std::string(kAwait) + "echo written > $F/checkpoint"), Worker(kAwait)},
-                options_);
+  const auto outcome = Supervise(
+      {Exchange("trap 'touch $F/go; exit 0' TERM; echo x > $F/ready; while :; do sleep 0.01; done"),
+       Trainer(absl::StrCat("trap '' TERM; echo x > $F/trainer-ready; ", kAwait, "echo written > $F/checkpoint")),
+       Worker(kAwait)},
+      options_);
   ASSERT_TRUE(outcome.ok()) << outcome.status();
   EXPECT_EQ(*outcome, RunOutcome::kStopped);
   EXPECT_EQ(Contents("checkpoint"), "written\n");
