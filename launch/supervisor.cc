@@ -117,7 +117,8 @@ class Supervisor {
       return;
     }
     if (phase_ == Phase::kStopping && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) {
-      SendAll(SIGTERM);  // told before it was up; so nobody else will be told by it
+      // Told before it was up. It had nothing to save; and of an exchange that never was, nobody else will be told.
+      if (child->spec.kind == ChildSpec::kExchange) SendAll(SIGTERM);
       return;
     }
     if (!well) {

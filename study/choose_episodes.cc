@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -43,7 +44,8 @@ std::optional<bool> IsRight(const Json& episode) {
 
 struct TrainingTimes {
   double first = 0, last = 0;  // of training episodes
-  double first_step = 0;       // of the trainers; evaluations before it follow the warm start
+  // Of the trainers; evaluations before it follow the warm start. Without a step all do.
+  double first_step = std::numeric_limits<double>::infinity();
 };
 
 TrainingTimes FindTimes(const RunRecords& records) {
@@ -56,7 +58,6 @@ TrainingTimes FindTimes(const RunRecords& records) {
     times.last = any ? std::max(times.last, time) : time;
     any = true;
   }
-  times.first_step = records.end_s;
   for (const auto& [policy, steps] : records.steps) {
     if (!steps.empty()) times.first_step = std::min(times.first_step, Number(steps.front(), "time_s"));
   }

@@ -234,6 +234,12 @@ TEST(ReportTest, TheSampleMixesVersionsStagesAndOutcomes) {
   EXPECT_EQ(episodes, Report({.seed = 3}, "sample")["episodes"]);  // the same every time
 }
 
+TEST(ReportTest, WithoutAStepTheOnlyEvaluationIsThatOfTheWarmStart) {
+  const Json episodes = Report({.steps = 0, .finished = false}, "warm")["episodes"];
+  ASSERT_EQ(episodes.size(), 10u);
+  for (const Json& episode : episodes) EXPECT_EQ(episode["why"], "evaluation after the warm start");
+}
+
 TEST(ReportTest, AMissingFolderOrFileIsNamed) {
   for (const std::string& folder : {Folder("nowhere"), FreshFolder("empty")}) {
     const absl::Status status = WriteReport(folder);
