@@ -63,6 +63,11 @@ class Supervisor {
     return std::count_if(children_.begin(), children_.end(), [](const Child& child) { return child.pid > 0; });
   }
 
+  bool IsRunning(ChildSpec::Kind kind) const {
+    return std::any_of(children_.begin(), children_.end(),
+                       [&](const Child& child) { return child.pid > 0 && child.spec.kind == kind; });
+  }
+
   std::string RunningNames() const {
     std::vector<std::string> names;
     for (const Child& child : children_) {
@@ -107,6 +112,10 @@ class Supervisor {
         child.pid = -1;
         OnEnd(&child, status);
       }
+    }
+    // What a failed run can still save are the trainers' checkpoints.
+    if (phase_ == Phase::kTerminating && !IsRunning(ChildSpec::kTrainer)) {
+      deadline_ = std::min(deadline_, clock_.Now() + options_.leave_s);
     }
   }
 
@@ -162,7 +171,7 @@ class Supervisor {
 
   void OnDeadline() {
     if (phase_ == Phase::kTerminating) {
-      Say(absl::StrCat("killed, since they do not end: ", RunningNames()));
+      if (IsRunning(ChildSpec::kTrainer)) Say(absl::StrCat("killed, since they do not end: ", RunningNames()));
       Kill();
       return;
     }
