@@ -63,11 +63,6 @@ class Supervisor {
     return std::count_if(children_.begin(), children_.end(), [](const Child& child) { return child.pid > 0; });
   }
 
-  bool IsRunning(ChildSpec::Kind kind) const {
-    return std::any_of(children_.begin(), children_.end(),
-                       [&](const Child& child) { return child.pid > 0 && child.spec.kind == kind; });
-  }
-
   std::string RunningNames() const {
     std::vector<std::string> names;
     for (const Child& child : children_) {
@@ -113,10 +108,6 @@ class Supervisor {
         OnEnd(&child, status);
       }
     }
-    // What a failed run can still save are the trainers' checkpoints.
-    if (phase_ == Phase::kTerminating && !IsRunning(ChildSpec::kTrainer)) {
-      deadline_ = std::min(deadline_, clock_.Now() + options_.leave_s);
-    }
   }
 
   void OnEnd(Child* child, int status) {
@@ -126,8 +117,7 @@ class Supervisor {
       return;
     }
     if (phase_ == Phase::kStopping && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) {
-      // Told before it was up. It had nothing to save; and of an exchange that never was, nobody else will be told.
-      if (child->spec.kind == ChildSpec::kExchange) SendAll(SIGTERM);
+      SendAll(SIGTERM);  // told before it was up; so nobody else will be told by it
       return;
     }
     if (!well) {
@@ -171,7 +161,7 @@ class Supervisor {
 
   void OnDeadline() {
     if (phase_ == Phase::kTerminating) {
-      if (IsRunning(ChildSpec::kTrainer)) Say(absl::StrCat("killed, since they do not end: ", RunningNames()));
+      Say(absl::StrCat("killed, since they do not end: ", RunningNames()));
       Kill();
       return;
     }
