@@ -20,10 +20,10 @@ void Attendance::Joined(double, wire::SessionId session, const proto::Hello& hel
   if (hello.kind() == proto::TRAINER && seat != trainers_.end()) seat->second.session = session;
 }
 
-void Attendance::Lost(double now, wire::SessionId session, const std::string& why) {
+void Attendance::Gone(double now, wire::SessionId session, const std::string& how) {
   const auto peer = peers_.find(session);
   if (peer == peers_.end()) return;
-  const Seat empty = {std::nullopt, now, absl::StrCat(peer->second.name(), " was lost (", why, ")")};
+  const Seat empty = {std::nullopt, now, absl::StrCat(peer->second.name(), " ", how)};
   for (auto& [place, seat] : trainers_) {
     if (seat.session == session) seat = empty;
   }
@@ -52,13 +52,14 @@ bool Attendance::MayLeave(wire::SessionId session) const {
   return hello->kind() == proto::TRAINER && released_.contains(hello->policy());
 }
 
-bool Attendance::EverybodyTold() const {
-  return std::all_of(peers_.begin(), peers_.end(), [&](const auto& peer) { return MayLeave(peer.first); });
-}
-
 bool Attendance::TrainersTold() const {
   return std::all_of(peers_.begin(), peers_.end(),
                      [&](const auto& peer) { return peer.second.kind() != proto::TRAINER || MayLeave(peer.first); });
+}
+
+bool Attendance::NobodyHere() const {
+  return std::all_of(peers_.begin(), peers_.end(),
+                     [](const auto& peer) { return peer.second.kind() == proto::OBSERVER; });
 }
 
 absl::Status Attendance::Check(const Seat& seat, const std::string& what, double now) const {

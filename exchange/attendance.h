@@ -23,7 +23,8 @@ class Attendance {
   Attendance(const proto::Config& config, double began);
 
   void Joined(double now, wire::SessionId session, const proto::Hello& hello);
-  void Lost(double now, wire::SessionId session, const std::string& why);
+  // `how`: "has left", "was lost (silent for 10.0 s)".
+  void Gone(double now, wire::SessionId session, const std::string& how);
 
   // Null when that session is not connected.
   const proto::Hello* Find(wire::SessionId session) const;
@@ -35,9 +36,10 @@ class Attendance {
   void Told(wire::SessionId session) { told_.insert(session); }
   // Whether the run goes on without that peer: it was told, or released.
   bool MayLeave(wire::SessionId session) const;
-  // Whether everybody that is connected may leave: all, or the trainers.
-  bool EverybodyTold() const;
+  // Whether every trainer that is connected may leave.
   bool TrainersTold() const;
+  // Whether nobody is connected, but for observers.
+  bool NobodyHere() const;
 
   // kUnavailable names whoever has been missing for transport.connect_s: "no trainer of policy executor has joined
   // within 30 s". The time runs from `began`.

@@ -43,9 +43,19 @@ void Exchange::Joined(double now, wire::SessionId session, const proto::Hello& h
 }
 
 void Exchange::Lost(double now, wire::SessionId session, const std::string& why) {
+  const bool expected = over() || attendance_.MayLeave(session);
+  Gone(now, session, absl::StrCat("was lost (", why, ")"), expected);
+}
+
+void Exchange::Left(double now, wire::SessionId session) {
+  const proto::Hello* peer = attendance_.Find(session);
+  const bool trainer = peer != nullptr && peer->kind() == proto::TRAINER;
+  Gone(now, session, "has left", /*expected=*/!trainer || over() || attendance_.MayLeave(session));
+}
+
+void Exchange::Gone(double now, wire::SessionId session, const std::string& how, bool expected) {
   const std::string name = attendance_.Name(session);
-  const bool expected = attendance_.MayLeave(session);
-  attendance_.Lost(now, session, why);
+  attendance_.Gone(now, session, how);
   const auto of_session = [&](const auto& wait) { return wait.from.session == session; };
   std::erase_if(ticket_waits_, of_session);
   std::erase_if(batch_waits_, of_session);
@@ -59,8 +69,8 @@ void Exchange::Lost(double now, wire::SessionId session, const std::string& why)
     if (ticket.purpose() != proto::TRAIN) continue;
     for (auto& [policy, lane] : lanes_) lane.Reissue(ticket.id());
   }
-  const std::string line =
-      absl::StrCat(name, " was lost (", why, "); ", waiting.size(), " tickets will be issued again");
+  const std::string line = absl::StrCat(
+      name, " ", how, waiting.empty() ? "" : absl::StrCat("; ", waiting.size(), " tickets will be issued again"));
   expected ? outlet_->Inform(line) : outlet_->Warn(line);
   Settle(now);
 }

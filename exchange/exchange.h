@@ -44,6 +44,7 @@ class Exchange {
 
   void Joined(double now, wire::SessionId session, const proto::Hello& hello);
   void Lost(double now, wire::SessionId session, const std::string& why);
+  void Left(double now, wire::SessionId session);  // of its own accord
   // A call, of which the groups have passed CheckGroup (proto/group.h). Answered at once or later; one that makes no
   // sense is answered with a refusal that says why.
   void Call(double now, wire::SessionId session, uint64_t call, const wire::Packet& packet);
@@ -58,10 +59,10 @@ class Exchange {
 
   Stage stage() const { return stages_.stage(); }
   bool stopping() const { return stopping_; }
-  // Whether the run is over: finished or stopping; and whether everybody connected, or every trainer, has been told.
+  // Whether the run is over: finished or stopping; whether then every trainer has been told; and whether all have left.
   bool over() const { return stopping_ || stage() == Stage::kFinished; }
-  bool EverybodyTold() const { return over() && attendance_.EverybodyTold(); }
   bool TrainersTold() const { return over() && attendance_.TrainersTold(); }
+  bool NobodyHere() const { return attendance_.NobodyHere(); }
 
   proto::Welcome MakeWelcome(double now) const;
   std::vector<proto::PolicyVersion> Versions() const;  // newest of each policy that has one
@@ -90,6 +91,7 @@ class Exchange {
   };
 
   // exchange.cc: events, stages, answers
+  void Gone(double now, wire::SessionId session, const std::string& how, bool expected);
   void Settle(double now);
   bool AdvanceStage(double now);
   void EnterStage(double now);

@@ -18,7 +18,7 @@ namespace {
 constexpr double kPoll_s = 0.1;  // how long the loop sleeps when nobody says anything
 constexpr double kTickEvery_s = 1;
 constexpr double kAnnounceEvery_s = 0.2;  // at the end: an announcement may be lost
-constexpr double kWorkersLeave_s = 1;     // those that heard the announcement leave without a word
+constexpr double kGoodbyes_s = 1;         // those that were told leave in this time, or will without us
 constexpr double kEndWithin_s = 50;       // a trainer in the middle of a step has so long to publish it
 
 class Service final : public Outlet {
@@ -90,6 +90,8 @@ class Service final : public Outlet {
         return exchange_->Joined(now, event.session, event.peer);
       case wire::Event::kLost:
         return exchange_->Lost(now, event.session, event.why);
+      case wire::Event::kLeft:
+        return exchange_->Left(now, event.session);
       case wire::Event::kHeartbeat:
         return exchange_->Heartbeat(now, event.session, event.packet.header.heartbeat().rollout());
       case wire::Event::kCall:
@@ -107,15 +109,16 @@ class Service final : public Outlet {
     exchange_->Call(now, event.session, event.call, event.packet);
   }
 
-  // Once the run is over, and then everybody has been told or had the time to hear it.
+  // Once the run is over and everybody has said goodbye. That somebody was sent the word is not enough: ZeroMQ drops
+  // what a peer has not read yet when the connection closes, so the word may have to go out again.
   bool Ended() {
     if (!exchange_->over()) return false;
     const double now = clock_.Now();
     if (!over_since_s_) over_since_s_ = now;
-    if (exchange_->EverybodyTold()) return true;
-    const double over_s = now - *over_since_s_;
-    if (exchange_->TrainersTold() && over_s >= kWorkersLeave_s) return true;
-    if (over_s >= kEndWithin_s) {
+    if (exchange_->NobodyHere()) return true;
+    if (!told_since_s_ && exchange_->TrainersTold()) told_since_s_ = now;
+    if (told_since_s_ && now - *told_since_s_ >= 2 * run_.config.transport().resend_s() + kGoodbyes_s) return true;
+    if (now - *over_since_s_ >= kEndWithin_s) {
       spdlog::warn("leaving although a trainer has not asked for its next batch within {} s", kEndWithin_s);
       return true;
     }
@@ -137,7 +140,7 @@ class Service final : public Outlet {
   std::unique_ptr<Exchange> exchange_;
   absl::Status failure_;
   double next_tick_s_ = 0, next_announcement_s_ = 0;
-  std::optional<double> over_since_s_;
+  std::optional<double> over_since_s_, told_since_s_;
 };
 
 }  // namespace

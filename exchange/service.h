@@ -30,7 +30,7 @@ struct ExchangeRun {
   std::function<void(const std::string& endpoint)> on_bound;  // called once, with the endpoint to connect to
 };
 
-// Blocks until the run is finished and everybody was told, or `stop` is set: then trainers may finish their step and
+// Blocks until the run is finished and everybody has left, or `stop` is set: then trainers may finish their step and
 // are told to write a checkpoint, workers to leave. Errors: the endpoint cannot be bound or a file not be opened
 // (named); kUnavailable: somebody has been missing for transport.connect_s ("no trainer of policy executor has joined
 // within 30 s"); whoever is there is told to stop first.

@@ -121,7 +121,9 @@ class InProcessRun {
         hall_->stop_exchange = hall_->stop_others = true;
         deadline_ = std::min(deadline_, clock_.Now() + options_.term_s);
       }
-      if (part->kind == ChildSpec::kExchange) deadline_ = std::min(deadline_, clock_.Now() + options_.end_s);
+      if (part->kind != ChildSpec::kExchange) continue;
+      if (stopped_) hall_->stop_others = true;  // those that had not joined yet
+      deadline_ = std::min(deadline_, clock_.Now() + options_.end_s);
     }
   }
 

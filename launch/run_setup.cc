@@ -13,6 +13,14 @@
 #include "trainer/trainer.h"
 
 namespace tandem {
+namespace {
+
+// Whoever gives up waiting because it was told to stop has done what it was told.
+absl::Status UnlessTold(absl::Status status, const std::atomic<bool>& stop) {
+  return stop && absl::IsCancelled(status) ? absl::OkStatus() : status;
+}
+
+}  // namespace
 
 absl::Status RunExchangePart(const RunSetup& setup, zmq::context_t& context, const std::atomic<bool>& stop) {
   ExchangeRun run;
@@ -46,7 +54,7 @@ absl::Status RunTrainerPart(const RunSetup& setup, const std::string& policy, ui
     run.resume_from = CheckpointFolder(setup.run_folder, policy, from->second);
   }
   run.rendezvous = RendezvousFile(setup, policy);
-  return RunTrainer(run, context, stop);
+  return UnlessTold(RunTrainer(run, context, stop), stop);
 }
 
 absl::Status RunWorkerPart(const RunSetup& setup, uint32_t index, zmq::context_t& context,
@@ -59,7 +67,7 @@ absl::Status RunWorkerPart(const RunSetup& setup, uint32_t index, zmq::context_t
   run.endpoint = setup.endpoint;
   run.build = BuildId();
   run.config_digest = ConfigDigest(setup.loaded.config);
-  return RunWorker(run, context, factory, stop);
+  return UnlessTold(RunWorker(run, context, factory, stop), stop);
 }
 
 std::string RendezvousFile(const RunSetup& setup, const std::string& policy) {

@@ -40,6 +40,7 @@ class Supervisor {
     while (Running() > 0) {
       OnSignal(WaitForSignal(options_.tick_s));
       Reap();
+      if (phase_ == Phase::kTerminating && OnlyTheExchange()) Kill();  // those that it waits for will not come
       if (clock_.Now() > workers_deadline_) Send(SIGKILL, ChildSpec::kWorker);
       if (clock_.Now() > deadline_) OnDeadline();
       if (options_.tick) options_.tick();
@@ -61,6 +62,11 @@ class Supervisor {
 
   size_t Running() const {
     return std::count_if(children_.begin(), children_.end(), [](const Child& child) { return child.pid > 0; });
+  }
+
+  bool OnlyTheExchange() const {
+    return std::all_of(children_.begin(), children_.end(),
+                       [](const Child& child) { return (child.pid > 0) == (child.spec.kind == ChildSpec::kExchange); });
   }
 
   std::string RunningNames() const {
@@ -117,7 +123,8 @@ class Supervisor {
       return;
     }
     if (phase_ == Phase::kStopping && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) {
-      SendAll(SIGTERM);  // told before it was up; so nobody else will be told by it
+      // Told before it was up. It had nothing to save; and of an exchange that never was, nobody else will be told.
+      if (child->spec.kind == ChildSpec::kExchange) SendAll(SIGTERM);
       return;
     }
     if (!well) {

@@ -45,7 +45,8 @@ enum class RunOutcome { kFinished, kStopped };
 //   their checkpoints and leave (kStopped). A second one: all are killed at once, kCancelled. A worker dies: it is
 //   started again, `restarts` times at most. The exchange or a trainer dies: the others are ended; kAborted, with the
 //   last lines of its log.
-// Children that have not ended in time are named, get SIGTERM, and after term_s SIGKILL: kDeadlineExceeded.
+// Children that have not ended in time are named, get SIGTERM, and after term_s SIGKILL: kDeadlineExceeded. An exchange
+// that is the last of a failed run is killed at once: those whom it waits for will not come.
 // No child is left when it returns.
 absl::StatusOr<RunOutcome> Supervise(const std::vector<ChildSpec>& children, const SupervisorOptions& options);
 

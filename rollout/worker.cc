@@ -184,7 +184,7 @@ class Worker {
   uint32_t swaps_reported_ = 0;
 };
 
-wire::ClientOptions OptionsOf(const WorkerRun& run) {
+wire::ClientOptions OptionsOf(const WorkerRun& run, const std::atomic<bool>& stop) {
   const proto::TransportConfig& transport = run.config.transport();
   wire::ClientOptions options;
   options.endpoint = run.endpoint;
@@ -198,6 +198,7 @@ wire::ClientOptions OptionsOf(const WorkerRun& run) {
   options.silence_s = transport.silence_s();
   options.deadline_s = transport.deadline_s();
   options.max_message_bytes = transport.max_message_bytes();
+  options.stop = &stop;
   return options;
 }
 
@@ -217,7 +218,7 @@ absl::Status RunWorker(const WorkerRun& run, zmq::context_t& context, DecoderFac
   TANDEM_RETURN_IF_ERROR(CheckTasks(run.config, *environment));
   const RealClock connecting;
   TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<wire::Client> client,
-                          wire::Client::Connect(context, connecting, OptionsOf(run)));
+                          wire::Client::Connect(context, connecting, OptionsOf(run, stop)));
   WorkerLink link(std::move(client));
   const RealClock clock(link.welcome().clock_s());  // the run's, for the times of turns
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Cast> cast,

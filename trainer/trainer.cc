@@ -28,8 +28,11 @@ std::string DeviceWord(proto::Device device) {
   return device == proto::AUTO ? "auto" : device == proto::CUDA ? "cuda" : "cpu";
 }
 
-absl::StatusOr<std::unique_ptr<TrainerLink>> Connect(const TrainerRun& run, zmq::context_t& context,
-                                                     const Clock& clock) {
+// A call that is given up because of `stop`: the loop finds out by itself, on all ranks at once.
+absl::Status UnlessCancelled(absl::Status status) { return absl::IsCancelled(status) ? absl::OkStatus() : status; }
+
+absl::StatusOr<std::unique_ptr<TrainerLink>> Connect(const TrainerRun& run, zmq::context_t& context, const Clock& clock,
+                                                     const std::atomic<bool>& stop) {
   const proto::TransportConfig& transport = run.config.transport();
   wire::ClientOptions options{.endpoint = run.endpoint,
                               .hello = {},
@@ -37,7 +40,8 @@ absl::StatusOr<std::unique_ptr<TrainerLink>> Connect(const TrainerRun& run, zmq:
                               .resend_s = transport.resend_s(),
                               .silence_s = transport.silence_s(),
                               .deadline_s = transport.deadline_s(),
-                              .max_message_bytes = transport.max_message_bytes()};
+                              .max_message_bytes = transport.max_message_bytes(),
+                              .stop = &stop};
   options.hello.set_kind(proto::TRAINER);
   options.hello.set_name(absl::StrCat("trainer-", run.policy, "-", run.rank));
   options.hello.set_policy(run.policy);
@@ -64,6 +68,8 @@ class Trainer {
   absl::Status BecomeVersionZero();
   absl::Status PublishStart();
   absl::Status WriteCheckpoint();
+  // The exchange does not wait for a trainer that has left.
+  void Leave() { link_.reset(); }
 
  private:
   enum class Next { kStep, kStageOver, kLeave };
@@ -104,7 +110,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Open(const TrainerRun& run, zm
                                                           .rendezvous = run.rendezvous,
                                                           .timeout_s = run.config.transport().deadline_s()},
                                                          t->device_));
-  TANDEM_ASSIGN_OR_RETURN(t->link_, Connect(run, context, t->clock_));
+  TANDEM_ASSIGN_OR_RETURN(t->link_, Connect(run, context, t->clock_, stop));
   TANDEM_ASSIGN_OR_RETURN(t->updater_, Updater::Create({.policy = run.policy,
                                                         .config = config,
                                                         .shape = TrainerModelShape(config.model(), run.vocabulary),
@@ -146,8 +152,8 @@ absl::StatusOr<bool> Trainer::WarmStart() {
                                              result.why, "; expected a smaller policies.", run_.policy,
                                              ".sft.learning_rate"));
     }
-    if (run_.rank == 0) TANDEM_RETURN_IF_ERROR(link_->FinishSftStep(position_.step, result.metrics));
-    ++position_.step;
+    const uint32_t done = position_.step++;
+    if (run_.rank == 0) TANDEM_RETURN_IF_ERROR(UnlessCancelled(link_->FinishSftStep(done, result.metrics)));
   }
   return true;
 }
@@ -165,7 +171,7 @@ absl::Status Trainer::PublishStart() {
   metrics.set_step(position_.step);
   metrics.set_version(position_.step);
   TANDEM_ASSIGN_OR_RETURN(const std::string weights, updater_->WeightBytes());
-  return link_->Publish(version(), weights, metrics);
+  return UnlessCancelled(link_->Publish(version(), weights, metrics));
 }
 
 absl::StatusOr<bool> Trainer::Reinforce() {
@@ -182,7 +188,7 @@ absl::StatusOr<bool> Trainer::Reinforce() {
       // Not through spdlog: its fmt and torch's do not fit into one translation unit.
       std::fprintf(stderr, "trainer %s: step %u was not taken: %s\n", run_.policy.c_str(), position_.step + 1,
                    result.why.c_str());
-      if (run_.rank == 0) TANDEM_RETURN_IF_ERROR(link_->RejectNonFinite(version(), result.metrics));
+      if (run_.rank == 0) TANDEM_RETURN_IF_ERROR(UnlessCancelled(link_->RejectNonFinite(version(), result.metrics)));
       if (++non_finite < kNonFiniteStepsInARow) continue;
       return absl::AbortedError(absl::StrCat("trainer ", run_.policy, ": ", non_finite,
                                              " steps in a row were not finite (", result.why, ") from version ",
@@ -192,7 +198,7 @@ absl::StatusOr<bool> Trainer::Reinforce() {
     ++position_.step;
     if (run_.rank == 0) {
       TANDEM_ASSIGN_OR_RETURN(const std::string weights, updater_->WeightBytes());
-      TANDEM_RETURN_IF_ERROR(link_->Publish(version(), weights, result.metrics));
+      TANDEM_RETURN_IF_ERROR(UnlessCancelled(link_->Publish(version(), weights, result.metrics)));
     }
   }
   return true;
@@ -203,10 +209,13 @@ absl::StatusOr<Trainer::Next> Trainer::Await(proto::Purpose purpose, TrainingBat
   TANDEM_ASSIGN_OR_RETURN(const bool stopped, AnyRank(*collective_, stop_.load(), device_));
   if (stopped) return Next::kLeave;
   const double asked_s = clock_.Now();
-  TANDEM_ASSIGN_OR_RETURN(batch, link_->NextBatch(purpose, position_.step));
+  auto answer = link_->NextBatch(purpose, position_.step);
+  TANDEM_RETURN_IF_ERROR(UnlessCancelled(answer.status()));
   waited_s_ = clock_.Now() - asked_s;
-  TANDEM_ASSIGN_OR_RETURN(const bool leave, AnyRank(*collective_, batch.header.stopping(), device_));
+  const bool told = !answer.ok() || answer->header.stopping();
+  TANDEM_ASSIGN_OR_RETURN(const bool leave, AnyRank(*collective_, told, device_));
   if (leave) return Next::kLeave;
+  batch = *std::move(answer);
   TANDEM_ASSIGN_OR_RETURN(const bool over, AnyRank(*collective_, batch.header.finished(), device_));
   return over ? Next::kStageOver : Next::kStep;
 }
@@ -250,12 +259,16 @@ absl::Status RunTrainer(const TrainerRun& run, zmq::context_t& context, const st
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer, Trainer::Open(run, context, stop));
   if (trainer->in_warm_start()) {
     TANDEM_ASSIGN_OR_RETURN(const bool goes_on, trainer->WarmStart());
-    if (!goes_on) return trainer->WriteCheckpoint();
+    if (!goes_on) {
+      trainer->Leave();
+      return trainer->WriteCheckpoint();
+    }
     TANDEM_RETURN_IF_ERROR(trainer->BecomeVersionZero());
   }
   TANDEM_RETURN_IF_ERROR(trainer->PublishStart());
   // Whether all steps were made or the run stops: what was learned is kept.
   TANDEM_RETURN_IF_ERROR(trainer->Reinforce().status());
+  trainer->Leave();
   return trainer->WriteCheckpoint();
 }
 

@@ -25,6 +25,7 @@ namespace {
 constexpr double kHelloAgain_s = 1;             // at most: a hello without an answer is sent again after resend_s
 constexpr double kAnnouncementsEvery_s = 1e-3;  // how often a Poll that does not block looks for announcements
 constexpr int kDrainAtOnce = 64;                // messages taken in a row before time is looked at
+constexpr double kLookForStopEvery_s = 0.1;
 
 // Not a matter of reproducibility: it must differ from every other session's.
 uint64_t NewSession() {
@@ -46,7 +47,11 @@ class ClientImpl final : public Client {
         outbox_(options_.resend_s) {}
 
   ~ClientImpl() override {
-    if (heartbeat_set_ && failed_.ok()) (void)SendHeartbeat(clock_.Now());
+    if (!joined_ || !failed_.ok()) return;
+    if (heartbeat_set_) (void)SendHeartbeat(clock_.Now());
+    Packet packet;
+    packet.header.mutable_goodbye();
+    (void)SendSign(std::move(packet));
   }
 
   absl::Status Join();
@@ -64,11 +69,16 @@ class ClientImpl final : public Client {
   absl::Status Send(const Packet& packet);
   absl::Status SendDue(double now);
   absl::Status SendHeartbeat(double now);
+  absl::Status SendSign(Packet packet);
   absl::Status Drain(Socket& socket);
   absl::Status Handle(Packet packet);
   absl::Status CheckDeadlines(double now);
   absl::StatusOr<bool> WaitFor(double seconds);
   std::string Exchange() const { return absl::StrCat("the exchange at ", options_.endpoint); }
+  bool Stopped() const { return options_.stop != nullptr && *options_.stop; }
+  double UpToALookForStop(double wait_s) const {
+    return options_.stop == nullptr ? wait_s : std::min(wait_s, kLookForStopEvery_s);
+  }
   double HeartbeatEvery() const { return options_.silence_s / 4; }
   double Patience() const { return std::max(options_.connect_s, 3 * options_.silence_s); }
 
@@ -115,8 +125,8 @@ absl::Status ClientImpl::Join() {
                                                     garbage_.empty() ? "" : "; last came ", garbage_));
     }
     const double until = std::min(options_.connect_s, sent ? next_hello : now + again_s);
-    TANDEM_ASSIGN_OR_RETURN(const bool quiet, Wait({{&calls_, /*writable=*/!sent}}, until - now));
-    if (!quiet) return absl::CancelledError(absl::StrCat("interrupted while joining ", Exchange()));
+    TANDEM_ASSIGN_OR_RETURN(const bool quiet, Wait({{&calls_, /*writable=*/!sent}}, UpToALookForStop(until - now)));
+    if (!quiet || Stopped()) return absl::CancelledError(absl::StrCat("interrupted while joining ", Exchange()));
   }
   last_turn_ = clock_.Now();
   next_heartbeat_ = last_turn_ + HeartbeatEvery();
@@ -159,6 +169,7 @@ absl::StatusOr<std::optional<Arrival>> ClientImpl::Poll(double timeout_s) {
 absl::StatusOr<Packet> ClientImpl::Call(proto::Header header, std::vector<Frame> frames, std::string what,
                                         double deadline_s) {
   const uint64_t call = Start(std::move(header), std::move(frames), what, deadline_s);
+  double give_up_s = 0;  // once `stop` is set: when
   while (true) {
     TANDEM_RETURN_IF_ERROR(Turn(/*with_announcements=*/true));
     const auto answer =
@@ -169,7 +180,15 @@ absl::StatusOr<Packet> ClientImpl::Call(proto::Header header, std::vector<Frame>
       if (!packet.header.has_refusal()) return packet;
       return absl::FailedPreconditionError(absl::StrCat(what, ": ", packet.header.refusal().reason()));
     }
-    TANDEM_RETURN_IF_ERROR(WaitFor(Patience()).status());
+    if (Stopped()) {
+      const double now = clock_.Now();
+      if (give_up_s == 0) give_up_s = now + 2 * options_.resend_s;
+      if (now >= give_up_s) {
+        outbox_.Drop(call);
+        return absl::CancelledError(absl::StrCat(what, ": told to stop before ", Exchange(), " answered"));
+      }
+    }
+    TANDEM_RETURN_IF_ERROR(WaitFor(UpToALookForStop(Patience())).status());
   }
 }
 
@@ -215,10 +234,15 @@ absl::Status ClientImpl::SendDue(double now) {
 absl::Status ClientImpl::SendHeartbeat(double now) {
   next_heartbeat_ = now + HeartbeatEvery();
   Packet packet;
-  packet.header.set_session(session_);
-  WriteDone(outbox_.done(), &packet.header);
   *packet.header.mutable_heartbeat() = std::exchange(heartbeat_, {});
   heartbeat_set_ = false;
+  return SendSign(std::move(packet));
+}
+
+// Of life, or of leaving: no call.
+absl::Status ClientImpl::SendSign(Packet packet) {
+  packet.header.set_session(session_);
+  WriteDone(outbox_.done(), &packet.header);
   return Send(packet);
 }
 

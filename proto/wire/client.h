@@ -1,6 +1,7 @@
 // A process's connection to the exchange: DEALER for calls, SUB for announcements.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -26,6 +27,8 @@ struct ClientOptions {
   double silence_s = 10;    // heartbeats are sent every silence_s / 4
   double deadline_s = 300;  // default deadline of a call
   uint64_t max_message_bytes = uint64_t{1} << 30;
+  // Once it is set, Connect gives up, and Call does unless the answer comes within 2 resend_s. May be null.
+  const std::atomic<bool>* stop = nullptr;
 };
 
 // The endpoint announcements are published on: PATH.pub for ipc, the next port for tcp, NAME.pub for inproc.
@@ -44,10 +47,11 @@ struct Arrival {
 class Client {
  public:
   // Blocks until WELCOME or connect_s. kUnavailable: nobody there (names the endpoint); kFailedPrecondition: refused,
-  // with the reason that the exchange gave; kInvalidArgument: no such endpoint can be; kCancelled: a signal came.
+  // with the reason that the exchange gave; kInvalidArgument: no such endpoint can be; kCancelled: a signal came, or
+  // `stop` is set.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(zmq::context_t& context, const Clock& clock,
                                                          ClientOptions options);
-  // The heartbeat that was set last still goes out, when it can at once.
+  // The heartbeat that was set last still goes out, and a goodbye, when they can at once.
   virtual ~Client() = default;
 
   virtual const proto::Welcome& welcome() const = 0;
@@ -65,7 +69,8 @@ class Client {
   virtual absl::StatusOr<std::optional<Arrival>> Poll(double timeout_s) = 0;
 
   // Start and wait for the answer, through signals too. Announcements, and answers to other calls, are kept for Poll.
-  // Errors as Poll's, and kFailedPrecondition with the reason when the answer is a refusal.
+  // Errors as Poll's, kFailedPrecondition with the reason when the answer is a refusal, and kCancelled when `stop` was
+  // set before it came; the call is over then, and may have been executed.
   virtual absl::StatusOr<Packet> Call(proto::Header header, std::vector<Frame> frames, std::string what,
                                       double deadline_s = 0) = 0;
 

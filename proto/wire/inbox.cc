@@ -60,6 +60,14 @@ void Inbox::SetMissing(SessionId session, uint64_t number, std::string missing) 
   if (Call* call = Find(session, number); call != nullptr && !call->answered) call->missing = std::move(missing);
 }
 
+bool Inbox::Leave(SessionId session) {
+  const auto found = sessions_.find(session);
+  if (found == sessions_.end()) return false;
+  Remember(session, "said goodbye");
+  sessions_.erase(found);
+  return true;
+}
+
 std::vector<Lost> Inbox::TakeLost(double now) {
   for (auto it = sessions_.begin(); it != sessions_.end();) {
     const double silent = now - it->second.heard;
@@ -91,10 +99,14 @@ Inbox::Call* Inbox::Find(SessionId session, uint64_t call) {
 
 std::map<SessionId, Inbox::Session>::iterator Inbox::Lose(std::map<SessionId, Session>::iterator session,
                                                           std::string why) {
-  lost_before_.emplace_back(session->first, why);
-  if (lost_before_.size() > kLostRemembered) lost_before_.pop_front();
+  Remember(session->first, why);
   lost_.push_back({session->first, session->second.peer, std::move(why)});
   return sessions_.erase(session);
+}
+
+void Inbox::Remember(SessionId session, std::string why) {
+  lost_before_.emplace_back(session, std::move(why));
+  if (lost_before_.size() > kLostRemembered) lost_before_.pop_front();
 }
 
 std::string Inbox::WhyNotHere(SessionId session) const {

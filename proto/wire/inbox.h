@@ -58,6 +58,9 @@ class Inbox {
 
   void SetMissing(SessionId session, uint64_t call, std::string missing);
 
+  // The session is over by its client's wish; true when it was there.
+  bool Leave(SessionId session);
+
   // The sessions that were lost since the last time: replaced, or not heard of for silence_s.
   std::vector<Lost> TakeLost(double now);
 
@@ -85,6 +88,7 @@ class Inbox {
 
   Call* Find(SessionId session, uint64_t call);
   std::map<SessionId, Session>::iterator Lose(std::map<SessionId, Session>::iterator session, std::string why);
+  void Remember(SessionId session, std::string why);
   std::string WhyNotHere(SessionId session) const;
 
   std::map<SessionId, Session> sessions_;

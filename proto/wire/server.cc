@@ -169,6 +169,12 @@ void ServerImpl::HandleOther(Packet packet) {
     }
     case Verdict::kNothing:
       if (call > 0) return;
+      if (packet.header.has_goodbye()) {
+        proto::Hello peer = *inbox_.peer(session);
+        inbox_.Leave(session);
+        events_.push_back({Event::kLeft, session, std::move(peer), 0, {}, ""});
+        return;
+      }
       Packet answer;  // so that the client knows that the exchange lives
       answer.header.set_session(session);
       answer.header.mutable_heartbeat();
@@ -192,7 +198,8 @@ absl::Status ServerImpl::CheckHello(const proto::Hello& hello) const {
 
 absl::Status ServerImpl::CheckBody(const proto::Header& header) const {
   const bool call = header.call() > 0;
-  if (call ? IsCall(header) : header.has_hello() || header.has_heartbeat()) return absl::OkStatus();
+  if (call ? IsCall(header) : header.has_hello() || header.has_heartbeat() || header.has_goodbye())
+    return absl::OkStatus();
   const int body = header.body_case();
   return absl::InvalidArgumentError(
       absl::StrCat("a message with body ", body, " cannot be ", call ? "a call" : "sent without a call's number"));

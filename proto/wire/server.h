@@ -29,7 +29,7 @@ struct ServerOptions {
 };
 
 struct Event {
-  enum Kind { kJoined, kCall, kHeartbeat, kLost } kind;
+  enum Kind { kJoined, kCall, kHeartbeat, kLost, kLeft } kind;  // kLeft: it said goodbye
   SessionId session;
   proto::Hello peer;  // who: as it said in its hello
   uint64_t call = 0;  // kCall

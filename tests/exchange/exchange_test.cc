@@ -177,9 +177,7 @@ TEST_F(ExchangeTest, ARunGoesFromTheFirstVersionToTheEnd) {
   }
   EXPECT_EQ(exchange_->stage(), Stage::kFinished);
   EXPECT_TRUE(exchange_->TrainersTold());
-  EXPECT_FALSE(exchange_->EverybodyTold());
   EXPECT_TRUE(out_.replies[Ask(1)].ticket_grant().finished());
-  EXPECT_TRUE(exchange_->EverybodyTold());
   EXPECT_TRUE(out_.replies[AskBatch(kRank0, 2)].batch().finished());
   EXPECT_EQ(exchange_->lane("solo").ledger().trained(), 8u);
   EXPECT_THAT(out_.lines, Contains(HasSubstr("step policy: \"solo\" step: 2 version: 2")));
@@ -320,8 +318,11 @@ TEST_F(ExchangeTest, StoppingLetsStepsEndAndTellsEverybody) {
   for (const wire::SessionId rank : {kRank0, kRank1}) {
     EXPECT_TRUE(out_.replies[AskBatch(rank, 1)].batch().stopping());
   }
-  EXPECT_TRUE(exchange_->EverybodyTold());
+  EXPECT_TRUE(exchange_->TrainersTold());
   EXPECT_TRUE(exchange_->Health(1e9).ok());
+  EXPECT_FALSE(exchange_->NobodyHere());  // it was sent to them; they need not have it
+  for (const wire::SessionId peer : {kRank0, kRank1, kWorker}) exchange_->Left(now_, peer);
+  EXPECT_TRUE(exchange_->NobodyHere());
 }
 
 TEST_F(ExchangeTest, AResumedRunOpensAnotherIncarnation) {

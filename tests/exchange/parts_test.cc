@@ -225,33 +225,35 @@ TEST_F(AttendanceTest, NamesWhoIsMissing) {
   EXPECT_EQ(Health(130), "no trainer of policy executor (rank 1) has joined within 30 s");
   Join(131, 3, proto::TRAINER, /*rank=*/1);
   EXPECT_EQ(Health(131), "");
-  attendance_.Lost(140, 2, "silent for 10 s");
+  attendance_.Gone(140, 2, "was lost (silent for 10 s)");
   EXPECT_EQ(Health(169), "");
   EXPECT_THAT(Health(170),
               HasSubstr("trainer-executor-0 was lost (silent for 10 s), and no trainer of policy executor"));
   attendance_.Release("executor");
   EXPECT_EQ(Health(170), "");
-  attendance_.Lost(170, 1, "killed");
-  EXPECT_THAT(Health(200), HasSubstr("worker-0 was lost (killed), and no worker has joined since"));
+  attendance_.Gone(170, 1, "has left");
+  EXPECT_THAT(Health(200), HasSubstr("worker-0 has left, and no worker has joined since"));
 }
 
 TEST_F(AttendanceTest, AWorkerThatComesBackAsAnotherSessionIsThere) {
   Join(101, 1, proto::WORKER);
   Join(102, 2, proto::WORKER);
-  attendance_.Lost(102, 1, "joined again");
+  attendance_.Gone(102, 1, "was lost (joined again)");
   attendance_.Release("executor");
   EXPECT_EQ(Health(1000), "");
 }
 
-TEST_F(AttendanceTest, EverybodyThatIsConnectedMustBeTold) {
+TEST_F(AttendanceTest, TrainersThatAreConnectedMustBeToldAndAllMustLeave) {
   Join(101, 1, proto::WORKER);
   Join(101, 2, proto::TRAINER);
-  EXPECT_FALSE(attendance_.EverybodyTold());
-  attendance_.Release("executor");
+  EXPECT_FALSE(attendance_.TrainersTold());
+  attendance_.Told(2);
   EXPECT_TRUE(attendance_.TrainersTold());
-  EXPECT_FALSE(attendance_.EverybodyTold());
-  attendance_.Told(1);
-  EXPECT_TRUE(attendance_.EverybodyTold());
+  EXPECT_FALSE(attendance_.NobodyHere());
+  attendance_.Gone(102, 2, "has left");
+  EXPECT_FALSE(attendance_.NobodyHere());
+  attendance_.Gone(102, 1, "has left");
+  EXPECT_TRUE(attendance_.NobodyHere());
 }
 
 }  // namespace

@@ -200,6 +200,44 @@ TEST_P(WireTest, ANameThatJoinsAgainEndsTheOldSession) {
                                             "joined worker-1"}));
 }
 
+TEST_P(WireTest, WhoeverLeavesSaysGoodbye) {
+  auto server = MustBind(TestServerOptions(Fresh()));
+  std::thread peer([this, endpoint = server->endpoint()] { MustConnect(TestClientOptions(endpoint)); });
+  std::vector<Event::Kind> seen;
+  while (seen.size() < 2) {
+    const auto event = server->Poll(20);
+    ASSERT_TRUE(event.ok() && event->has_value());
+    seen.push_back((*event)->kind);
+  }
+  peer.join();
+  EXPECT_EQ(seen, (std::vector<Event::Kind>{Event::kJoined, Event::kLeft}));
+}
+
+TEST_P(WireTest, WhoeverIsToldToStopGivesUpItsCall) {
+  std::atomic<bool> stop = false;
+  ServerThread thread(MustBind(TestServerOptions(Fresh())), [&](Server&, Event event) {
+    if (event.kind == Event::kCall) stop = true;  // and no answer
+  });
+  ClientOptions options = TestClientOptions(thread.endpoint());
+  options.stop = &stop;
+  auto client = MustConnect(options);
+  const auto answer = client->Call(NumberCall(1), {}, "batch 1");
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(answer.status().message(),
+            "batch 1: told to stop before the exchange at " + thread.endpoint() + " answered");
+  EXPECT_EQ(client->pending(), 0u);
+}
+
+TEST_P(WireTest, WhoeverIsToldToStopDoesNotGoOnKnocking) {
+  std::string endpoint = Fresh();
+  if (endpoint == "tcp://127.0.0.1:*") endpoint = MustBind(TestServerOptions(endpoint))->endpoint();
+  const std::atomic<bool> stop = true;
+  ClientOptions options = TestClientOptions(endpoint);
+  options.connect_s = 1e6;
+  options.stop = &stop;
+  EXPECT_EQ(Client::Connect(context_, clock_, options).status().code(), absl::StatusCode::kCancelled);
+}
+
 TEST_P(WireTest, PartsOverTheLimitFailTheirCallOnly) {
   ServerOptions server_options = TestServerOptions(Fresh());
   server_options.max_message_bytes = 100'000;

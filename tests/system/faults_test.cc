@@ -54,6 +54,32 @@ TEST(FaultsTest, KilledWorkersCostNothingTheirTicketsAreIssuedAgainAndTheLedgerB
   EXPECT_THAT(ProcessesWith({folder}), testing::IsEmpty());
 }
 
+TEST(FaultsTest, ARunThatIsInterruptedLeavesCheckpointsAndGoesOn) {
+  const ScratchFolder scratch;
+  const std::string folder = scratch.path() + "/run";
+  TandemProcess train(TrainArguments(folder));
+  while (const auto line = train.NextLine()) {
+    if (line->find(" step ") != std::string::npos && line->find("warm") == std::string::npos) break;
+  }
+  train.Signal(SIGINT);
+  EXPECT_EQ(train.Wait(), 0) << train.said();
+  for (const std::string policy : {"planner", "executor"}) {
+    EXPECT_TRUE(FindNewestCheckpoint(folder, policy).ok()) << policy;
+  }
+  TandemProcess resumed({"train", "--resume", folder});
+  EXPECT_EQ(resumed.Wait(), 0) << resumed.said();
+  const auto steps = MetricsOf(folder, "step");
+  for (const std::string policy : {"planner", "executor"}) {
+    std::vector<int> numbers;
+    for (const auto& step : steps) {
+      if (step["policy"] == policy) numbers.push_back(step["step"]);
+    }
+    std::vector<int> expected(kSteps);
+    for (int i = 0; i < kSteps; ++i) expected[i] = i + 1;
+    EXPECT_EQ(numbers, expected) << policy << ": every step once, over both parts of the run";
+  }
+}
+
 TEST(FaultsTest, ATrainerThatDiesEndsTheRunWithAWordAboutWho) {
   const ScratchFolder scratch;
   const std::string folder = scratch.path() + "/run";

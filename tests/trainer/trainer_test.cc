@@ -50,6 +50,9 @@ class ScriptedExchange {
   const std::string endpoint = "inproc://scripted-exchange-" + std::to_string(NextNumber());
   // From this batch on the run is stopping.
   std::optional<std::pair<proto::Purpose, uint32_t>> stop_at;
+  // From this call on nothing is answered, and this is set.
+  std::function<bool(const proto::Header& call)> falls_silent_at = [](const proto::Header&) { return false; };
+  std::atomic<bool>* stop = nullptr;
 
   void Start() {
     thread_ = std::thread([this] { Serve(); });
@@ -80,6 +83,11 @@ class ScriptedExchange {
 
   void Answer(const wire::Event& event) {
     const proto::Header& call = event.packet.header;
+    silent_ |= falls_silent_at(call);
+    if (silent_) {
+      *stop = true;
+      return;
+    }
     proto::Header answer;
     answer.mutable_ack();
     std::vector<wire::Frame> frames;
@@ -113,6 +121,7 @@ class ScriptedExchange {
   const RealClock clock_;
   std::unique_ptr<wire::Server> server_;
   std::string bytes_;
+  bool silent_ = false;
   std::atomic<bool> over_ = false;
   std::thread thread_;
 };
@@ -285,12 +294,36 @@ TEST_F(TrainerTest, NonFiniteStepsMakeNoVersionAndEndTheRunWhenTheyGoOn) {
   EXPECT_THAT(Checkpoints(), ElementsAre("0-0"));
 }
 
-TEST_F(TrainerTest, StopEndsItWithACheckpoint) {
+TEST_F(TrainerTest, StopBeforeTheExchangeIsThereLeavesNothing) {
   stop_ = true;
   ScriptedExchange exchange(context_, 0);
-  ASSERT_TRUE(Run(exchange).ok());
+  EXPECT_EQ(Run(exchange).code(), absl::StatusCode::kCancelled);
   EXPECT_TRUE(exchange.sft_steps_done.empty());
-  EXPECT_THAT(Checkpoints(), ElementsAre("0-sft-0"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/checkpoints"));
+}
+
+// Whatever it waits for when the exchange is gone: what was learned is kept, and no step is taken for undone.
+TEST_F(TrainerTest, StopEndsItWithACheckpointThoughTheExchangeIsSilent) {
+  using Call = const proto::Header&;
+  const std::vector<std::pair<std::function<bool(Call)>, std::string>> cases = {
+      {[](Call call) { return call.batch_request().step() == 1; }, "0-sft-1"},
+      {[](Call call) { return call.has_step_done() && call.step_done().step() == 1; }, "0-sft-2"},
+      {[](Call call) { return call.has_weights_begin(); }, "0-0"},
+      {[](Call call) { return call.batch_request().purpose() == proto::TRAIN && call.has_batch_request(); }, "0-0"},
+      {[](Call call) { return call.weights_commit().version().number() == 1; }, "0-1"},
+  };
+  run_.config.mutable_transport()->set_resend_s(0.05);
+  for (const auto& [falls_silent_at, checkpoint] : cases) {
+    std::filesystem::remove_all(folder_ + "/checkpoints");
+    stop_ = false;
+    ScriptedExchange exchange(context_, 0);
+    exchange.falls_silent_at = falls_silent_at;
+    exchange.stop = &stop_;
+    const absl::Status status = Run(exchange);
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_THAT(Checkpoints(), testing::Contains(checkpoint));
+    EXPECT_EQ(Checkpoints().back(), checkpoint);
+  }
 }
 
 TEST_F(TrainerTest, WhatIsMissingIsNamed) {
