@@ -105,14 +105,6 @@ absl::Status CheckEnvironment(const LoadedConfig& loaded, const KnownNames& know
     return places.Error("environment.max_operations",
                         absl::StrCat(e.max_operations(), " is below min_operations: ", e.min_operations()));
   }
-  if (e.operators().empty() || e.operators().find_first_not_of("+-*") != std::string::npos) {
-    return places.Error("environment.operators",
-                        absl::StrCat("expected some of + - *, found \"", absl::CHexEscape(e.operators()), "\""));
-  }
-  if (e.max_operand() >= e.modulus()) {
-    return places.Error("environment.max_operand",
-                        absl::StrCat(e.max_operand(), " is not below modulus: ", e.modulus()));
-  }
   if (e.max_nodes() < e.max_operations()) {
     return places.Error("environment.max_nodes", absl::StrCat(e.max_nodes(), " is below max_operations: ",
                                                               e.max_operations(), ", so that no plan could be right"));

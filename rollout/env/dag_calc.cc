@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "base/status.h"
 #include "rollout/env/expression.h"
 #include "rollout/env/scripted_plan.h"
@@ -20,7 +21,7 @@ class DagCalc final : public Environment {
       : config_(config),
         seed_(seed),
         modulus_(static_cast<int>(config.modulus())),
-        max_operand_(static_cast<int>(std::min(config.max_operand(), config.modulus() - 1))),
+        max_operand_(static_cast<int>(config.max_operand())),
         alphabet_(MakeAlphabet()) {}
 
   std::string alphabet() const override { return alphabet_; }
@@ -131,7 +132,7 @@ absl::Status CheckConfig(const proto::EnvironmentConfig& config) {
   const std::string& operators = config.operators();
   if (operators.empty() || operators.find_first_not_of("+-*") != std::string::npos) {
     return absl::InvalidArgumentError(
-        absl::StrCat("environment.operators: expected some of + - *, found \"", operators, "\""));
+        absl::StrCat("environment.operators: expected some of + - *, found \"", absl::CHexEscape(operators), "\""));
   }
   if (config.min_operations() < 1 || config.min_operations() > config.max_operations()) {
     return absl::InvalidArgumentError(absl::StrCat("environment.min_operations: expected 1 to max_operations (",
@@ -143,6 +144,10 @@ absl::Status CheckConfig(const proto::EnvironmentConfig& config) {
   }
   if (config.modulus() < 2 || config.modulus() > 10) {
     return absl::InvalidArgumentError(absl::StrCat("environment.modulus: expected 2 to 10, found ", config.modulus()));
+  }
+  if (config.max_operand() >= config.modulus()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("environment.max_operand: ", config.max_operand(), " is not below modulus: ", config.modulus()));
   }
   if (config.max_nodes() > 26) {
     return absl::InvalidArgumentError(

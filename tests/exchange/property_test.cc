@@ -20,8 +20,10 @@ using ::testing::HasSubstr;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr uint64_t kSchedulesPerShard = 10;
+constexpr bool kFewSchedules = true;  // sanitizers are slow: whether each schedule is sound, not what all of them cover
 #else
 constexpr uint64_t kSchedulesPerShard = 50;
+constexpr bool kFewSchedules = false;
 #endif
 constexpr uint64_t kShards = 6;
 constexpr uint32_t kLeastGroups = 300;
@@ -107,7 +109,7 @@ TEST_P(ExchangeScheduleTest, EveryPromiseIsKept) {
     dropped += team.sim.checker().rejections("dropped");
     non_finite += team.sim.checker().rejections("non_finite");
   }
-  if (std::getenv("TANDEM_SEED") != nullptr) return;
+  if (kFewSchedules || std::getenv("TANDEM_SEED") != nullptr) return;
   // The schedules exercise what they are meant to.
   EXPECT_GT(mixed, 100u);
   EXPECT_GT(dropped, 10u);
@@ -126,7 +128,7 @@ TEST_P(ExchangeScheduleTest, NothingStaleIsTrainedOnEvenWhenWorkersIgnoreTheirTi
     ASSERT_EQ(team.sim.Run(), "") << "seed " << seed;
     stale += team.sim.checker().rejections("stale");
   }
-  if (std::getenv("TANDEM_SEED") != nullptr) return;
+  if (kFewSchedules || std::getenv("TANDEM_SEED") != nullptr) return;
   EXPECT_GT(stale, 0u);
 }
 

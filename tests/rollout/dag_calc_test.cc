@@ -81,7 +81,7 @@ TEST(DagCalcTest, QuestionsStayInTheirRangesAndInTheAlphabet) {
   config.set_min_operations(2);
   config.set_max_operations(5);
   config.set_operators("+*");
-  config.set_max_operand(9);  // of which 0 to 6 are below the modulus
+  config.set_max_operand(6);
   config.set_modulus(7);
   const auto environment = Make(config);
   const std::string alphabet = environment->alphabet();
@@ -102,6 +102,7 @@ TEST(DagCalcTest, TheScriptedPlanIsRightForEveryTask) {
   proto::EnvironmentConfig config;
   config.set_min_operations(1);
   config.set_max_operations(8);
+  config.set_max_operand(7);
   config.set_modulus(8);
   const auto environment = Make(config);
   for (uint64_t i = 0; i < 2000; ++i) {
@@ -172,6 +173,7 @@ TEST(DagCalcTest, ABadConfigurationNamesTheKey) {
   EXPECT_THAT(message([](auto& c) { c.set_operators("+/"); }), HasSubstr("environment.operators"));
   EXPECT_THAT(message([](auto& c) { c.set_min_operations(4); }), HasSubstr("environment.min_operations"));
   EXPECT_THAT(message([](auto& c) { c.set_max_operations(9); }), HasSubstr("environment.max_operations"));
+  EXPECT_THAT(message([](auto& c) { c.set_modulus(7); }), HasSubstr("environment.max_operand: 9 is not below"));
   EXPECT_THAT(message([](auto& c) { c.set_tasks("/nowhere.jsonl"); }), HasSubstr("/nowhere.jsonl"));
 }
 
