@@ -4,7 +4,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "launch/command.h"
+#include "launch/commands.h"
+#include "launch/flags.h"
 #include "launch/suggestion.h"
 
 namespace tandem {
@@ -74,10 +75,7 @@ int RunCommandLine(int argc, char** argv) {
   program.set_help_flag("-h,--help", "this page");
   bool version = false;
   program.add_flag("--version", version);
-  const std::vector<Command> commands = {MakeTrainCommand(program),   MakeEvalCommand(program),
-                                         MakeConfigCommand(program),  MakeTasksCommand(program),
-                                         MakeVersionCommand(program), MakeExchangeCommand(program),
-                                         MakeTrainerCommand(program), MakeWorkerCommand(program)};
+  const std::vector<Command> commands = AddCommands(program);
   program.allow_extras();
   program.get_formatter()->column_width(32);
   for (const Command& command : commands) {
@@ -105,7 +103,7 @@ int RunCommandLine(int argc, char** argv) {
     if (const auto left = program.remaining(); !left.empty()) return Leftover(program, left);
     return command.run();
   }
-  if (version) return commands[4].run();
+  if (version) return PrintVersion();
   if (const auto left = program.remaining(); !left.empty()) {
     if (absl::StartsWith(left.front(), "-")) return Leftover(program, left);
     std::vector<std::string> names;

@@ -7,21 +7,13 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "exchange/evaluation.h"
-#include "launch/command.h"
+#include "launch/commands.h"
 #include "launch/evaluation_setup.h"
 #include "launch/numbers.h"
 #include "launch/suggestion.h"
 
 namespace tandem {
 namespace {
-
-struct Flags {
-  EvaluationRequest request;
-  uint64_t episodes = 2000;
-  double temperature = 1;
-  uint64_t seed = 0;
-  bool json = false;
-};
 
 void PrintJson(const proto::EvalMetrics& metrics, const EvaluationSetup& setup) {
   nlohmann::ordered_json json;
@@ -57,7 +49,9 @@ void PrintTable(const proto::EvalMetrics& metrics, const EvaluationSetup& setup)
   }
 }
 
-int Evaluate(const Flags& flags) {
+}  // namespace
+
+int Evaluate(const EvalFlags& flags) {
   if (flags.episodes == 0) return BadInput(absl::InvalidArgumentError("--episodes: expected at least 1, found 0"));
   if (!(flags.temperature >= 0 && flags.temperature <= 10)) {
     return BadInput(absl::InvalidArgumentError(
@@ -79,37 +73,6 @@ int Evaluate(const Flags& flags) {
   if (!played.ok()) return Failed(played);
   flags.json ? PrintJson(evaluation.Metrics(), *setup) : PrintTable(evaluation.Metrics(), *setup);
   return kExitFine;
-}
-
-}  // namespace
-
-Command MakeEvalCommand(CLI::App& program) {
-  CLI::App* app = program.add_subcommand(
-      "eval",
-      "Plays held-out tasks with the newest (or a chosen) checkpoint of each policy of a run, and prints how often\n"
-      "the team was right, how often the plan was valid (no fault) and right (the oracle's executor gets the right\n"
-      "answer with it), and how many of the executor's steps were right.");
-  auto flags = std::make_shared<Flags>();
-  app->add_option("RUN", flags->request.run, "the run folder")->required()->type_name("");
-  app->add_option("--episodes", flags->episodes, "how many (2000)")->type_name("N");
-  app->add_option("--temperature", flags->temperature, "of sampling; 0 is greedy (1)")->type_name("T");
-  const auto repeatable = [&](const char* name, const char* type, std::vector<std::string>* values, const char* text) {
-    app->add_option(name, *values, text)
-        ->expected(1)
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-        ->allow_extra_args(false)
-        ->type_name(type);
-  };
-  repeatable("--role", "ROLE=RUN2|oracle", &flags->request.roles, "who plays that role instead (repeatable)");
-  repeatable("--checkpoint", "ROLE=NUMBER", &flags->request.checkpoints,
-             "that version instead of the newest (repeatable)");
-  app->add_option("--seed", flags->seed, "of the sampling (0)")->type_name("N");
-  app->add_flag("--json", flags->json, "one JSON object in place of the table");
-  app->footer(
-      "Examples:\n"
-      "  tandem eval runs/quickstart-20250101-120000\n"
-      "  tandem eval RUN --temperature 0 --role executor=oracle --json");
-  return {app, [flags] { return Evaluate(*flags); }};
 }
 
 }  // namespace tandem

@@ -1,6 +1,7 @@
 #include "launch/metrics_tail.h"
 
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 namespace tandem {
 

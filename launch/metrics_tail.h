@@ -1,7 +1,7 @@
 // Follows a file of JSON lines that another process writes.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 

@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
-#include "launch/command.h"
+#include "launch/commands.h"
 #include "launch/logging.h"
 #include "launch/run_folder.h"
 #include "launch/run_setup.h"
@@ -14,15 +14,6 @@
 namespace tandem {
 namespace {
 
-struct Flags {
-  std::string run, endpoint, private_folder;
-  uint32_t incarnation = 0;
-  double clock_offset_s = 0;
-  std::vector<std::string> resume;
-  std::string policy, checkpoint;
-  uint32_t rank = 0, index = 0;
-};
-
 absl::Status AddResume(const std::string& policy, const std::string& folder, RunSetup* setup) {
   const auto name = ParseCheckpointName(folder);
   if (!name) return absl::InvalidArgumentError(absl::StrCat("--resume: ", folder, " is no name of a checkpoint"));
@@ -30,7 +21,7 @@ absl::Status AddResume(const std::string& policy, const std::string& folder, Run
   return absl::OkStatus();
 }
 
-absl::StatusOr<RunSetup> Prepare(const Flags& flags) {
+absl::StatusOr<RunSetup> Prepare(const ProcessFlags& flags) {
   RunSetup setup;
   TANDEM_ASSIGN_OR_RETURN(setup.run_folder, OpenRunFolder(flags.run));
   TANDEM_ASSIGN_OR_RETURN(setup.loaded, LoadConfig({.file = ConfigFile(setup.run_folder), .sets = {}, .seed = {}}));
@@ -52,7 +43,7 @@ absl::StatusOr<RunSetup> Prepare(const Flags& flags) {
 
 using Part = std::function<absl::Status(const RunSetup&, zmq::context_t&, const std::atomic<bool>&)>;
 
-int RunPart(const Flags& flags, const std::string& who, const Part& part) {
+int RunPart(const ProcessFlags& flags, const std::string& who, const Part& part) {
   const absl::StatusOr<RunSetup> setup = Prepare(flags);
   if (!setup.ok()) return BadInput(setup.status());
   StopSignals signals;  // before any other thread is started
@@ -62,58 +53,22 @@ int RunPart(const Flags& flags, const std::string& who, const Part& part) {
   return status.ok() ? kExitFine : Failed(status);
 }
 
-void AddCommonOptions(CLI::App* app, Flags* flags) {
-  app->add_option("--run", flags->run, "the run folder")->required()->type_name("DIR");
-  app->add_option("--endpoint", flags->endpoint, "where the exchange listens; by default transport.endpoint")
-      ->type_name("ADDRESS");
-}
-
 }  // namespace
 
-Command MakeExchangeCommand(CLI::App& program) {
-  CLI::App* app =
-      program.add_subcommand("exchange", "The process where rollout and trainers meet. Started by `tandem train`.");
-  auto flags = std::make_shared<Flags>();
-  AddCommonOptions(app, flags.get());
-  app->add_option("--incarnation", flags->incarnation, "of the versions of this run")->type_name("N");
-  app->add_option("--clock-offset", flags->clock_offset_s, "where the run's clock goes on")->type_name("SECONDS");
-  app->add_option("--resume", flags->resume, "what a policy goes on from")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->allow_extra_args(false)
-      ->type_name("POLICY=CHECKPOINT");
-  return {app, [flags] { return RunPart(*flags, "exchange", RunExchangePart); }};
+int RunExchangeProcess(const ProcessFlags& flags) { return RunPart(flags, "exchange", RunExchangePart); }
+
+int RunTrainerProcess(const ProcessFlags& flags) {
+  return RunPart(flags, absl::StrCat("trainer-", flags.policy, "-", flags.rank),
+                 [&](const RunSetup& setup, zmq::context_t& context, const std::atomic<bool>& stop) {
+                   return RunTrainerPart(setup, flags.policy, flags.rank, context, stop);
+                 });
 }
 
-Command MakeTrainerCommand(CLI::App& program) {
-  CLI::App* app =
-      program.add_subcommand("trainer", "One rank of the training of one policy. Started by `tandem train`.");
-  auto flags = std::make_shared<Flags>();
-  AddCommonOptions(app, flags.get());
-  app->add_option("--policy", flags->policy, "the policy")->required()->type_name("NAME");
-  app->add_option("--rank", flags->rank, "of the ranks that train it")->type_name("N");
-  app->add_option("--private", flags->private_folder, "where the ranks meet")->type_name("DIR");
-  app->add_option("--resume", flags->checkpoint, "what it goes on from")->type_name("CHECKPOINT");
-  return {app, [flags] {
-            return RunPart(*flags, absl::StrCat("trainer-", flags->policy, "-", flags->rank),
-                           [flags](const RunSetup& setup, zmq::context_t& context, const std::atomic<bool>& stop) {
-                             return RunTrainerPart(setup, flags->policy, flags->rank, context, stop);
-                           });
-          }};
-}
-
-Command MakeWorkerCommand(CLI::App& program) {
-  CLI::App* app =
-      program.add_subcommand("worker", "A rollout worker. Started by `tandem train`; more may join by hand.");
-  auto flags = std::make_shared<Flags>();
-  AddCommonOptions(app, flags.get());
-  app->add_option("--index", flags->index, "names the worker; no two of a run have the same")->type_name("N");
-  return {app, [flags] {
-            return RunPart(*flags, absl::StrCat("worker-", flags->index),
-                           [flags](const RunSetup& setup, zmq::context_t& context, const std::atomic<bool>& stop) {
-                             return RunWorkerPart(setup, flags->index, context, stop);
-                           });
-          }};
+int RunWorkerProcess(const ProcessFlags& flags) {
+  return RunPart(flags, absl::StrCat("worker-", flags.index),
+                 [&](const RunSetup& setup, zmq::context_t& context, const std::atomic<bool>& stop) {
+                   return RunWorkerPart(setup, flags.index, context, stop);
+                 });
 }
 
 }  // namespace tandem

@@ -1,6 +1,7 @@
 #include "launch/progress.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "launch/config.h"
 #include "launch/metrics_tail.h"

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
-#include "launch/command.h"
+#include "launch/commands.h"
 #include "launch/config_check.h"
 #include "launch/preflight.h"
 #include "launch/suggestion.h"
@@ -13,24 +13,18 @@
 namespace tandem {
 namespace {
 
-struct Flags {
-  ConfigSource source;
-  std::string seed;
-  std::string split = "training";
-  uint64_t count = 100;
-  bool list = false;
-};
-
 const std::map<std::string, proto::Split> kSplits = {
     {"training", proto::TRAINING}, {"validation", proto::VALIDATION}, {"held_out", proto::HELD_OUT}};
 
 // The configuration that was named, or the defaults.
-absl::StatusOr<LoadedConfig> Load(Flags flags) {
+absl::StatusOr<LoadedConfig> Load(TasksFlags flags) {
   if (!flags.seed.empty()) flags.source.seed = flags.seed;
   return flags.source.file.empty() ? DefaultConfig(flags.source) : LoadConfig(flags.source);
 }
 
-int WriteTasks(const Flags& flags) {
+}  // namespace
+
+int WriteTasks(const TasksFlags& flags) {
   if (flags.list) {
     for (const std::string& name : EnvironmentNames()) std::printf("%s\n", name.c_str());
     return kExitFine;
@@ -57,24 +51,6 @@ int WriteTasks(const Flags& flags) {
       return Failed(absl::DataLossError("standard output: cannot be written"));
   }
   return kExitFine;
-}
-
-}  // namespace
-
-Command MakeTasksCommand(CLI::App& program) {
-  CLI::App* app = program.add_subcommand(
-      "tasks",
-      "Writes tasks of an environment as JSON lines, each with question, answer and a reference plan. Without\n"
-      "CONFIG those of the default environment. A file of such lines can be trained on: environment.tasks.");
-  auto flags = std::make_shared<Flags>();
-  app->add_option("CONFIG", flags->source.file, "the YAML file whose environment is meant")->type_name("");
-  app->add_option("--split", flags->split, "training (the default), validation or held_out")->type_name("NAME");
-  app->add_option("--count", flags->count, "how many tasks (100)")->type_name("N");
-  AddSetOption(app, &flags->source.sets);
-  app->add_option("--seed", flags->seed, "the same as --set seed=N")->type_name("N");
-  app->add_flag("--list", flags->list, "lists the environments instead");
-  app->footer("Example:\n  tandem tasks --count 5000 --set environment.max_operations=4 > tasks.jsonl");
-  return {app, [flags] { return WriteTasks(*flags); }};
 }
 
 }  // namespace tandem

@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status.h"
-#include "launch/command.h"
+#include "launch/commands.h"
 #include "launch/config_writer.h"
 #include "launch/in_process.h"
 #include "launch/live_view.h"
@@ -25,14 +25,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Flags {
-  ConfigSource source;
-  std::string seed;
-  std::string run_dir;
-  std::string resume;
-  bool in_process = false;
-};
-
 // A path as people like it: relative to where they are, when that is shorter.
 std::string Shown(const std::string& path) {
   std::error_code error;
@@ -47,7 +39,7 @@ struct Prepared {
   std::unique_ptr<RunLock> lock;
 };
 
-absl::StatusOr<Prepared> PrepareFresh(const Flags& flags) {
+absl::StatusOr<Prepared> PrepareFresh(const TrainFlags& flags) {
   Prepared prepared;
   RunSetup& setup = prepared.setup;
   TANDEM_ASSIGN_OR_RETURN(setup.loaded, LoadConfig(flags.source));
@@ -63,7 +55,7 @@ absl::StatusOr<Prepared> PrepareFresh(const Flags& flags) {
   return prepared;
 }
 
-absl::StatusOr<Prepared> PrepareResumed(Flags flags) {
+absl::StatusOr<Prepared> PrepareResumed(TrainFlags flags) {
   if (!flags.source.file.empty()) {
     return absl::InvalidArgumentError("--resume takes the configuration of the run; change it with --set key=value");
   }
@@ -111,7 +103,9 @@ absl::StatusOr<RunOutcome> Play(const RunSetup& setup, bool in_process, LiveView
   return RunInProcess(setup, options);
 }
 
-int Train(Flags flags) {
+}  // namespace
+
+int Train(TrainFlags flags) {
   if (!flags.seed.empty()) flags.source.seed = flags.seed;
   if (flags.source.file.empty() && flags.resume.empty()) {
     return BadInput(absl::InvalidArgumentError(
@@ -152,33 +146,6 @@ int Train(Flags flags) {
   // A run that was stopped before it measured anything has nothing to report.
   if (!report.ok() && *outcome == RunOutcome::kFinished) return Failed(Annotate(report, "the report was not written"));
   return kExitFine;
-}
-
-}  // namespace
-
-Command MakeTrainCommand(CLI::App& program) {
-  CLI::App* app = program.add_subcommand(
-      "train",
-      "Trains the policies of a configuration on this machine: starts the exchange, the trainers and the rollout\n"
-      "workers, shows how it goes, and leaves a run folder with checkpoints, metrics and a report. Ctrl-C stops\n"
-      "cleanly, with checkpoints; a second Ctrl-C at once.");
-  auto flags = std::make_shared<Flags>();
-  app->add_option("CONFIG", flags->source.file, "the YAML file; configs/quickstart.yaml is a commented one")
-      ->type_name("");
-  AddSetOption(app, &flags->source.sets);
-  app->add_option("--seed", flags->seed, "the same as --set seed=N")->type_name("N");
-  app->add_option("--run-dir", flags->run_dir, "the run folder, in place of runs/<name>-<time>; new or empty")
-      ->type_name("DIR");
-  app->add_option("--resume", flags->resume, "goes on with that run, from its newest checkpoints")->type_name("RUN");
-  app->add_flag("--in-process", flags->in_process, "all as threads of one process, for debugging");
-  app->footer(
-      "Examples:\n"
-      "  tandem train configs/quickstart.yaml\n"
-      "  tandem train configs/quickstart.yaml --seed 3 --set policies.planner.staleness.bound=1\n"
-      "  tandem train --resume runs/quickstart-20250101-120000 --set train.steps=160\n"
-      "\nExit status: 0 (also when stopped with Ctrl-C), 1 (the run failed), 2 (bad input; no run folder is left "
-      "behind)");
-  return {app, [flags] { return Train(*flags); }};
 }
 
 }  // namespace tandem

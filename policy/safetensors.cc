@@ -119,7 +119,7 @@ absl::StatusOr<FileMetadata> ParseMetadata(const std::string& path, const Json& 
 
 absl::Status WriteSafetensors(const std::string& path, const FileMetadata& metadata,
                               const std::vector<NamedTensor>& tensors) {
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  Json header = Json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   uint64_t offset = 0;
   for (const NamedTensor& tensor : tensors) {
@@ -130,7 +130,7 @@ absl::Status WriteSafetensors(const std::string& path, const FileMetadata& metad
     offset = end;
   }
   // Bytes that are not UTF-8 (in a path within the metadata, say) are replaced rather than thrown at.
-  std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  std::string text = header.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.append((kPrefix - text.size() % kPrefix) % kPrefix, ' ');  // so that the tensors are aligned
   const uint64_t header_size = text.size();
   std::string bytes(reinterpret_cast<const char*>(&header_size), kPrefix);

@@ -1,10 +1,10 @@
 # A mutant is one source file with something that guards an invariant taken out (tests/mutants/*.patch). Its test passes
 # only if the named test of the mutated build fails: so that a property test which would notice nothing is noticed.
 #
-# tandem_mutant(NAME <patch without .patch> SOURCE <file that is patched> TEST_SOURCES <files> CATCHES <Suite.Test>
-#               LINK <libraries>)
+# tandem_mutant(NAME <patch without .patch> SOURCE <file that is patched> ROOM <of the test> TEST <its file without .cc>
+#               CATCHES <Suite.Test> LINK <libraries>)
 function(tandem_mutant)
-  cmake_parse_arguments(M "" "NAME;SOURCE;CATCHES" "TEST_SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(M "" "NAME;SOURCE;ROOM;TEST;CATCHES" "LINK" ${ARGN})
   set(target mutant_${M_NAME})
   set(patch "${CMAKE_SOURCE_DIR}/tests/mutants/${M_NAME}.patch")
   set(mutated "${CMAKE_CURRENT_BINARY_DIR}/mutants/${M_NAME}.cc")
@@ -13,20 +13,11 @@ function(tandem_mutant)
     COMMAND patch --silent --fuzz=0 -p1 -o "${mutated}" "${CMAKE_SOURCE_DIR}/${M_SOURCE}" "${patch}"
     DEPENDS "${CMAKE_SOURCE_DIR}/${M_SOURCE}" "${patch}" COMMENT "Mutating ${M_SOURCE}: ${M_NAME}" VERBATIM)
 
-  # Each test source is compiled once for all the mutants that it catches.
-  set(tests "")
-  foreach(source ${M_TEST_SOURCES})
-    string(MAKE_C_IDENTIFIER "mutant_${source}" objects)
-    if(NOT TARGET ${objects})
-      add_library(${objects} OBJECT "${CMAKE_CURRENT_SOURCE_DIR}/${source}")
-      target_link_libraries(${objects} PRIVATE ${M_LINK} GTest::gmock GTest::gtest)
-    endif()
-    list(APPEND tests $<TARGET_OBJECTS:${objects}>)
-  endforeach()
-
   # The mutated object comes before the library, whose own object of that name is then never taken out of the archive.
-  add_executable(${target} "${mutated}" ${tests})
+  add_executable(${target} "${mutated}" $<FILTER:$<TARGET_OBJECTS:${M_ROOM}_test_objects>,INCLUDE,/${M_TEST}\\.>)
   target_link_libraries(${target} PRIVATE ${M_LINK} GTest::gmock GTest::gtest_main)
+  tandem_uses_messages(${target})
+  tandem_compiles_quickly(${target})
   # A check of the program's own ("bug: ...") that stops the test catches the mutant too; the shell keeps ctest from
   # taking the abort for a failure of its own.
   add_test(NAME mutant.${M_NAME}
@@ -36,28 +27,25 @@ function(tandem_mutant)
     PASS_REGULAR_EXPRESSION "\\[  FAILED  \\] ${test_name};: bug: .* does not hold")
 endfunction()
 
-function(tandem_exchange_mutant name source test_source catches)
-  tandem_mutant(NAME ${name} SOURCE exchange/${source} TEST_SOURCES exchange/${test_source} CATCHES ${catches}
+function(tandem_exchange_mutant name source test catches)
+  tandem_mutant(NAME ${name} SOURCE exchange/${source} ROOM exchange TEST ${test} CATCHES ${catches}
     LINK tandem_exchange)
 endfunction()
 
-tandem_exchange_mutant(no_admission_rule gate.cc property_test.cc
+tandem_exchange_mutant(no_admission_rule gate.cc property_test
   ExchangeScheduleTest.EveryPromiseIsKept/0)
-tandem_exchange_mutant(no_consumption_check batcher.cc property_test.cc
+tandem_exchange_mutant(no_consumption_check batcher.cc property_test
   ExchangeScheduleTest.NothingStaleIsTrainedOnEvenWhenWorkersIgnoreTheirTickets/0)
-tandem_exchange_mutant(arrival_order batcher.cc property_test.cc
+tandem_exchange_mutant(arrival_order batcher.cc property_test
   ExchangePropertyTest.WithBoundZeroBatchesDoNotDependOnTheOrderOfArrival)
-tandem_exchange_mutant(fifo_not_edf batcher.cc batcher_test.cc BatcherTest.TakesTheEarliestDeadlineFirst)
-tandem_exchange_mutant(no_group_dedup ticket_book.cc property_test.cc
+tandem_exchange_mutant(fifo_not_edf batcher.cc batcher_test BatcherTest.TakesTheEarliestDeadlineFirst)
+tandem_exchange_mutant(no_group_dedup ticket_book.cc property_test
   ExchangeScheduleTest.EveryPromiseIsKept/0)
-tandem_exchange_mutant(ledger_leak ledger.cc property_test.cc
+tandem_exchange_mutant(ledger_leak ledger.cc property_test
   ExchangeScheduleTest.EveryPromiseIsKept/0)
-tandem_exchange_mutant(torn_weights weight_store.cc weight_store_test.cc
+tandem_exchange_mutant(torn_weights weight_store.cc weight_store_test
   WeightStoreTest.NothingIsVisibleWithoutItsDigest)
-tandem_exchange_mutant(version_reused weight_store.cc weight_store_test.cc WeightStoreTest.AVersionNamesOneSetOfBytes)
+tandem_exchange_mutant(version_reused weight_store.cc weight_store_test WeightStoreTest.AVersionNamesOneSetOfBytes)
 
-if(EXISTS "${CMAKE_SOURCE_DIR}/tests/mutants/no_call_dedup.patch")
-  tandem_mutant(NAME no_call_dedup SOURCE proto/wire/inbox.cc TEST_SOURCES proto/session_test.cc
-    CATCHES SessionPropertyTest.EveryCallIsExecutedAtMostOnceAndAnsweredOnceInBoundedMemory/0
-    LINK tandem_proto)
-endif()
+tandem_mutant(NAME no_call_dedup SOURCE proto/wire/inbox.cc ROOM proto TEST session_test
+  CATCHES SessionPropertyTest.EveryCallIsExecutedAtMostOnceAndAnsweredOnceInBoundedMemory/0 LINK tandem_proto)

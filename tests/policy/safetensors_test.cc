@@ -66,7 +66,7 @@ TEST_F(SafetensorsTest, TheFormatIsTheOneOthersRead) {
   std::memcpy(&header, bytes.data(), 8);
   EXPECT_EQ(header % 8, 0u);
   EXPECT_THAT(bytes.substr(8, header),
-              testing::StartsWith(R"({"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})"));
+              testing::StartsWith(R"({"x":{"data_offsets":[0,8],"dtype":"F32","shape":[2]}})"));
   EXPECT_EQ(bytes.size(), 8 + header + 8);
   float second = 0;
   std::memcpy(&second, bytes.data() + 8 + header + 4, 4);

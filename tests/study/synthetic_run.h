@@ -54,7 +54,7 @@ class SyntheticRunWriter {
   }
 
  private:
-  using Json = nlohmann::ordered_json;
+  using Json = nlohmann::json;
 
   double Noise(double size) { return size * (random_.Uniform() + random_.Uniform() - 1); }
   void Line(const Json& line) { metrics_ << line.dump() << "\n"; }

@@ -1,8 +1,10 @@
-#include "launch/command.h"
+#include "launch/commands.h"
 
 #include <cstdio>
 
 #include "absl/strings/str_replace.h"
+#include "launch/build_id.h"
+#include "proto/wire/packet.h"
 
 namespace tandem {
 
@@ -16,12 +18,9 @@ int Failed(const absl::Status& status) {
   return kExitFailed;
 }
 
-void AddSetOption(CLI::App* app, std::vector<std::string>* sets) {
-  app->add_option("--set", *sets, "changes a key of the configuration, as in --set train.steps=10 (repeatable)")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->allow_extra_args(false)
-      ->type_name("KEY=VALUE");
+int PrintVersion() {
+  std::printf("tandem 0.1, protocol %u, build %s\n", wire::kProtocol, BuildId().c_str());
+  return kExitFine;
 }
 
 }  // namespace tandem

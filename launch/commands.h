@@ -1,0 +1,71 @@
+// The commands of `tandem`: each takes its flags (flags.cc says what they are called) and returns the exit status.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "launch/config.h"
+#include "launch/evaluation_setup.h"
+
+namespace tandem {
+
+inline constexpr int kExitFine = 0;
+inline constexpr int kExitFailed = 1;    // the run failed
+inline constexpr int kExitBadInput = 2;  // nothing was begun
+
+// Print the message on standard error (of bad input one line) and return the exit status.
+int BadInput(const absl::Status& status);
+int Failed(const absl::Status& status);
+
+struct TrainFlags {
+  ConfigSource source;
+  std::string seed;
+  std::string run_dir;
+  std::string resume;
+  bool in_process = false;
+};
+int Train(TrainFlags flags);
+
+struct EvalFlags {
+  EvaluationRequest request;
+  uint64_t episodes = 2000;
+  double temperature = 1;
+  uint64_t seed = 0;
+  bool json = false;
+};
+int Evaluate(const EvalFlags& flags);
+
+struct ConfigFlags {
+  ConfigSource source;
+  std::string seed;
+  bool plain = false;
+};
+int PrintConfig(ConfigFlags flags);
+
+struct TasksFlags {
+  ConfigSource source;
+  std::string seed;
+  std::string split = "training";
+  uint64_t count = 100;
+  bool list = false;
+};
+int WriteTasks(const TasksFlags& flags);
+
+int PrintVersion();
+
+// The processes of a run, which `train` starts.
+struct ProcessFlags {
+  std::string run, endpoint, private_folder;
+  uint32_t incarnation = 0;
+  double clock_offset_s = 0;
+  std::vector<std::string> resume;
+  std::string policy, checkpoint;
+  uint32_t rank = 0, index = 0;
+};
+int RunExchangeProcess(const ProcessFlags& flags);
+int RunTrainerProcess(const ProcessFlags& flags);
+int RunWorkerProcess(const ProcessFlags& flags);
+
+}  // namespace tandem

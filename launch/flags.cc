@@ -1,0 +1,162 @@
+// Only this file and cli.cc include CLI11, which takes long to compile.
+#include "launch/flags.h"
+
+#include <cstdio>
+#include <memory>
+
+#include "launch/commands.h"
+
+namespace tandem {
+namespace {
+
+// --set key=value, repeatable; each takes one word.
+void AddSetOption(CLI::App* app, std::vector<std::string>* sets) {
+  app->add_option("--set", *sets, "changes a key of the configuration, as in --set train.steps=10 (repeatable)")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false)
+      ->type_name("KEY=VALUE");
+}
+
+Command TrainCommand(CLI::App& program) {
+  CLI::App* app = program.add_subcommand(
+      "train",
+      "Trains the policies of a configuration on this machine: starts the exchange, the trainers and the rollout\n"
+      "workers, shows how it goes, and leaves a run folder with checkpoints, metrics and a report. Ctrl-C stops\n"
+      "cleanly, with checkpoints; a second Ctrl-C at once.");
+  auto flags = std::make_shared<TrainFlags>();
+  app->add_option("CONFIG", flags->source.file, "the YAML file; configs/quickstart.yaml is a commented one")
+      ->type_name("");
+  AddSetOption(app, &flags->source.sets);
+  app->add_option("--seed", flags->seed, "the same as --set seed=N")->type_name("N");
+  app->add_option("--run-dir", flags->run_dir, "the run folder, in place of runs/<name>-<time>; new or empty")
+      ->type_name("DIR");
+  app->add_option("--resume", flags->resume, "goes on with that run, from its newest checkpoints")->type_name("RUN");
+  app->add_flag("--in-process", flags->in_process, "all as threads of one process, for debugging");
+  app->footer(
+      "Examples:\n"
+      "  tandem train configs/quickstart.yaml\n"
+      "  tandem train configs/quickstart.yaml --seed 3 --set policies.planner.staleness.bound=1\n"
+      "  tandem train --resume runs/quickstart-20250101-120000 --set train.steps=160\n"
+      "\nExit status: 0 (also when stopped with Ctrl-C), 1 (the run failed), 2 (bad input; no run folder is left "
+      "behind)");
+  return {app, [flags] { return Train(*flags); }};
+}
+
+Command EvalCommand(CLI::App& program) {
+  CLI::App* app = program.add_subcommand(
+      "eval",
+      "Plays held-out tasks with the newest (or a chosen) checkpoint of each policy of a run, and prints how often\n"
+      "the team was right, how often the plan was valid (no fault) and right (the oracle's executor gets the right\n"
+      "answer with it), and how many of the executor's steps were right.");
+  auto flags = std::make_shared<EvalFlags>();
+  app->add_option("RUN", flags->request.run, "the run folder")->required()->type_name("");
+  app->add_option("--episodes", flags->episodes, "how many (2000)")->type_name("N");
+  app->add_option("--temperature", flags->temperature, "of sampling; 0 is greedy (1)")->type_name("T");
+  const auto repeatable = [&](const char* name, const char* type, std::vector<std::string>* values, const char* text) {
+    app->add_option(name, *values, text)
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->allow_extra_args(false)
+        ->type_name(type);
+  };
+  repeatable("--role", "ROLE=RUN2|oracle", &flags->request.roles, "who plays that role instead (repeatable)");
+  repeatable("--checkpoint", "ROLE=NUMBER", &flags->request.checkpoints,
+             "that version instead of the newest (repeatable)");
+  app->add_option("--seed", flags->seed, "of the sampling (0)")->type_name("N");
+  app->add_flag("--json", flags->json, "one JSON object in place of the table");
+  app->footer(
+      "Examples:\n"
+      "  tandem eval runs/quickstart-20250101-120000\n"
+      "  tandem eval RUN --temperature 0 --role executor=oracle --json");
+  return {app, [flags] { return Evaluate(*flags); }};
+}
+
+Command ConfigCommand(CLI::App& program) {
+  CLI::App* app = program.add_subcommand(
+      "config",
+      "Checks a configuration and prints all of it, defaults included; above each key stand its documentation,\n"
+      "its range and its default. What it prints is a configuration itself.");
+  auto flags = std::make_shared<ConfigFlags>();
+  app->add_option("CONFIG", flags->source.file, "the YAML file")->required()->type_name("");
+  AddSetOption(app, &flags->source.sets);
+  app->add_option("--seed", flags->seed, "the same as --set seed=N")->type_name("N");
+  app->add_flag("--plain", flags->plain, "without the documentation");
+  app->footer("Example:\n  tandem config configs/quickstart.yaml --set policies.planner.ranks=2");
+  return {app, [flags] { return PrintConfig(*flags); }};
+}
+
+Command TasksCommand(CLI::App& program) {
+  CLI::App* app = program.add_subcommand(
+      "tasks",
+      "Writes tasks of an environment as JSON lines, each with question, answer and a reference plan. Without\n"
+      "CONFIG those of the default environment. A file of such lines can be trained on: environment.tasks.");
+  auto flags = std::make_shared<TasksFlags>();
+  app->add_option("CONFIG", flags->source.file, "the YAML file whose environment is meant")->type_name("");
+  app->add_option("--split", flags->split, "training (the default), validation or held_out")->type_name("NAME");
+  app->add_option("--count", flags->count, "how many tasks (100)")->type_name("N");
+  AddSetOption(app, &flags->source.sets);
+  app->add_option("--seed", flags->seed, "the same as --set seed=N")->type_name("N");
+  app->add_flag("--list", flags->list, "lists the environments instead");
+  app->footer("Example:\n  tandem tasks --count 5000 --set environment.max_operations=4 > tasks.jsonl");
+  return {app, [flags] { return WriteTasks(*flags); }};
+}
+
+// ---- the processes of a run
+
+void AddProcessOptions(CLI::App* app, ProcessFlags* flags) {
+  app->add_option("--run", flags->run, "the run folder")->required()->type_name("DIR");
+  app->add_option("--endpoint", flags->endpoint, "where the exchange listens; by default transport.endpoint")
+      ->type_name("ADDRESS");
+}
+
+Command ExchangeCommand(CLI::App& program) {
+  CLI::App* app =
+      program.add_subcommand("exchange", "The process where rollout and trainers meet. Started by `tandem train`.");
+  auto flags = std::make_shared<ProcessFlags>();
+  AddProcessOptions(app, flags.get());
+  app->add_option("--incarnation", flags->incarnation, "of the versions of this run")->type_name("N");
+  app->add_option("--clock-offset", flags->clock_offset_s, "where the run's clock goes on")->type_name("SECONDS");
+  app->add_option("--resume", flags->resume, "what a policy goes on from")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false)
+      ->type_name("POLICY=CHECKPOINT");
+  return {app, [flags] { return RunExchangeProcess(*flags); }};
+}
+
+Command TrainerCommand(CLI::App& program) {
+  CLI::App* app =
+      program.add_subcommand("trainer", "One rank of the training of one policy. Started by `tandem train`.");
+  auto flags = std::make_shared<ProcessFlags>();
+  AddProcessOptions(app, flags.get());
+  app->add_option("--policy", flags->policy, "the policy")->required()->type_name("NAME");
+  app->add_option("--rank", flags->rank, "of the ranks that train it")->type_name("N");
+  app->add_option("--private", flags->private_folder, "where the ranks meet")->type_name("DIR");
+  app->add_option("--resume", flags->checkpoint, "what it goes on from")->type_name("CHECKPOINT");
+  return {app, [flags] { return RunTrainerProcess(*flags); }};
+}
+
+Command WorkerCommand(CLI::App& program) {
+  CLI::App* app =
+      program.add_subcommand("worker", "A rollout worker. Started by `tandem train`; more may join by hand.");
+  auto flags = std::make_shared<ProcessFlags>();
+  AddProcessOptions(app, flags.get());
+  app->add_option("--index", flags->index, "names the worker; no two of a run have the same")->type_name("N");
+  return {app, [flags] { return RunWorkerProcess(*flags); }};
+}
+
+Command VersionCommand(CLI::App& program) {
+  CLI::App* app =
+      program.add_subcommand("version", "Prints the version, and the build that the peers of a run have to share.");
+  return {app, PrintVersion};
+}
+
+}  // namespace
+
+std::vector<Command> AddCommands(CLI::App& program) {
+  return {TrainCommand(program),   EvalCommand(program),     ConfigCommand(program),  TasksCommand(program),
+          VersionCommand(program), ExchangeCommand(program), TrainerCommand(program), WorkerCommand(program)};
+}
+
+}  // namespace tandem
