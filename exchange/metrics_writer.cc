@@ -119,7 +119,7 @@ MetricsWriter::~MetricsWriter() { std::fclose(file_); }
 void MetricsWriter::Write(std::string_view kind, const Message& values, double now) {
   const std::string line = MetricsLine(kind, values, now);
   const bool written = std::fwrite(line.data(), 1, line.size(), file_) == line.size() && std::fflush(file_) == 0;
-  if (!written && !failed_) spdlog::error("metrics.jsonl: {}", std::strerror(errno));
+  if (!written && !failed_) LogError("metrics.jsonl: ", std::strerror(errno));
   failed_ |= !written;
   Mirror(kind, values, now);
 }

@@ -61,7 +61,7 @@ void SampleEpisodes::Look(const proto::Group& group, uint32_t step, double now) 
         absl::StrFormat("{\"ticket\":%d,\"purpose\":\"%s\",\"time_s\":%.3f,\"step_hint\":%d,\"episode\":%s}\n",
                         group.ticket().id(), purpose, now, step, json);
     if (std::fwrite(line.data(), 1, line.size(), file_) == line.size() && std::fflush(file_) == 0) continue;
-    spdlog::error("episodes.jsonl: {}", std::strerror(errno));
+    LogError("episodes.jsonl: ", std::strerror(errno));
     return;
   }
 }

@@ -41,7 +41,7 @@ class Service final : public Outlet {
     exchange_ = std::make_unique<Exchange>(
         ExchangeOptions{run_.config, run_.run_name, run_.incarnation, run_.resume, clock_.Now()}, this);
     server_->set_welcome(exchange_->MakeWelcome(clock_.Now()));
-    spdlog::info("listening on {}", server_->endpoint());
+    LogInfo("listening on ", server_->endpoint());
     if (run_.on_bound) run_.on_bound(server_->endpoint());
     return absl::OkStatus();
   }
@@ -56,7 +56,7 @@ class Service final : public Outlet {
       next_tick_s_ = now + kTickEvery_s;
       exchange_->Tick(now);
       if (absl::Status health = exchange_->Health(now); !health.ok()) {
-        spdlog::error("{}", std::string(health.message()));
+        LogError(health.message());
         failure_ = std::move(health);
         exchange_->Stop(now);
       }
@@ -79,8 +79,8 @@ class Service final : public Outlet {
     metrics_->Write(kind, values, now);
   }
   void Sample(const proto::Group& group, uint32_t step, double now) override { samples_->Look(group, step, now); }
-  void Inform(const std::string& line) override { spdlog::info("{}", line); }
-  void Warn(const std::string& line) override { spdlog::warn("{}", line); }
+  void Inform(const std::string& line) override { LogInfo(line); }
+  void Warn(const std::string& line) override { LogWarning(line); }
 
  private:
   void Handle(wire::Event event) {
@@ -100,7 +100,7 @@ class Service final : public Outlet {
     if (event.packet.header.has_group()) {
       const absl::Status status = CheckGroup(event.packet.header.group(), event.packet.frames);
       if (!status.ok()) {
-        spdlog::warn("refused a group of {}: {}", event.peer.name(), std::string(status.message()));
+        LogWarning("refused a group of ", event.peer.name(), ": ", status.message());
         proto::Header refusal;
         refusal.mutable_refusal()->set_reason(std::string(status.message()));
         return server_->Reply(event.session, event.call, std::move(refusal));
@@ -119,7 +119,7 @@ class Service final : public Outlet {
     if (!told_since_s_ && exchange_->TrainersTold()) told_since_s_ = now;
     if (told_since_s_ && now - *told_since_s_ >= 2 * run_.config.transport().resend_s() + kGoodbyes_s) return true;
     if (now - *over_since_s_ >= kEndWithin_s) {
-      spdlog::warn("leaving although a trainer has not asked for its next batch within {} s", kEndWithin_s);
+      LogWarning("leaving although a trainer has not asked for its next batch within ", kEndWithin_s, " s");
       return true;
     }
     if (now >= next_announcement_s_) {

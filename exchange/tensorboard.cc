@@ -111,7 +111,7 @@ void TensorBoardWriter::Write(std::string_view payload) {
 }
 
 void TensorBoardWriter::Fail(const char* what) {
-  spdlog::warn("{}: {}: {}; no more scalars go to TensorBoard", path_, what, std::strerror(errno));
+  LogWarning(path_, ": ", what, ": ", std::strerror(errno), "; no more scalars go to TensorBoard");
   std::fclose(file_);
   file_ = nullptr;
 }

@@ -4,9 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "launch/commands.h"
-#include "launch/logging.h"
 #include "launch/run_folder.h"
 #include "launch/run_setup.h"
 #include "launch/stop_signals.h"
@@ -47,7 +47,7 @@ int RunPart(const ProcessFlags& flags, const std::string& who, const Part& part)
   const absl::StatusOr<RunSetup> setup = Prepare(flags);
   if (!setup.ok()) return BadInput(setup.status());
   StopSignals signals;  // before any other thread is started
-  StartLogging(who);
+  SetUpLogging(who, "info");
   zmq::context_t context(1);
   const absl::Status status = part(*setup, context, signals.stop());
   return status.ok() ? kExitFine : Failed(status);

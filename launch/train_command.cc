@@ -7,14 +7,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "launch/commands.h"
 #include "launch/config_writer.h"
 #include "launch/in_process.h"
 #include "launch/live_view.h"
-#include "launch/logging.h"
 #include "launch/preflight.h"
 #include "launch/processes.h"
+#include "launch/redirected_errors.h"
 #include "launch/resume.h"
 #include "launch/run_folder.h"
 #include "launch/stop_signals.h"
@@ -98,7 +99,7 @@ absl::StatusOr<RunOutcome> Play(const RunSetup& setup, bool in_process, LiveView
   options.tick = [view] { view->Tick(); };
   options.say = [view](const std::string& line) { view->Say(line); };
   if (!in_process) return Supervise(PlanProcesses(setup, "/proc/self/exe"), options);
-  StartLogging("run");
+  SetUpLogging("run", "info");
   const RedirectedErrors redirected(LogFile(setup.run_folder, "in-process"));  // or logs would run through the view
   return RunInProcess(setup, options);
 }

@@ -7,10 +7,10 @@
 #include <glob.h>
 #include <malloc.h>
 
-#include <cstdio>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "policy/torch_status.h"
 
@@ -85,8 +85,7 @@ absl::StatusOr<std::string> ResolveDevice(std::string_view asked) {
   const absl::Status cuda = LoadCuda();
   if (cuda.ok()) return std::string("cuda");
   if (asked == "auto") {
-    // Not through spdlog: its fmt and torch's do not fit into one translation unit.
-    std::fprintf(stderr, "warning: device: a GPU is there but not used: %s\n", std::string(cuda.message()).c_str());
+    LogWarning("device: a GPU is there but not used: ", cuda.message());
     return std::string("cpu");
   }
   return absl::UnavailableError(absl::StrCat("device: cuda was asked for, but ", std::string(cuda.message())));

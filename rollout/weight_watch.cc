@@ -47,7 +47,7 @@ absl::Status WeightWatch::Install(const WeightsArrived& weights) {
   std::memcpy(flat.data(), weights.bytes.data(), weights.bytes.size());
   TANDEM_RETURN_IF_ERROR(Annotate(engine.Install(version, flat), what));
   ++installed_;
-  spdlog::debug("installed {}", what);
+  LogDebug("installed ", what);
   return absl::OkStatus();
 }
 

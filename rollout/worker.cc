@@ -74,7 +74,7 @@ class Worker {
   }
 
   absl::Status On(GroupAnswered& event) {
-    if (event.verdict != "accepted") spdlog::debug("a group was not taken: {}", event.verdict);
+    if (event.verdict != "accepted") LogDebug("a group was not taken: ", event.verdict);
     can_go_on_ = true;
     return absl::OkStatus();
   }

@@ -3,12 +3,12 @@
 #include <ATen/Parallel.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "exchange/link.h"
 #include "policy/device.h"
@@ -185,9 +185,7 @@ absl::StatusOr<bool> Trainer::Reinforce() {
     if (next == Next::kStageOver) break;
     TANDEM_ASSIGN_OR_RETURN(const StepResult result, TimedStep(batch));
     if (!result.accepted) {
-      // Not through spdlog: its fmt and torch's do not fit into one translation unit.
-      std::fprintf(stderr, "trainer %s: step %u was not taken: %s\n", run_.policy.c_str(), position_.step + 1,
-                   result.why.c_str());
+      LogWarning("trainer ", run_.policy, ": step ", position_.step + 1, " was not taken: ", result.why);
       if (run_.rank == 0) TANDEM_RETURN_IF_ERROR(UnlessCancelled(link_->RejectNonFinite(version(), result.metrics)));
       if (++non_finite < kNonFiniteStepsInARow) continue;
       return absl::AbortedError(absl::StrCat("trainer ", run_.policy, ": ", non_finite,

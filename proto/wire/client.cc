@@ -219,7 +219,7 @@ absl::Status ClientImpl::Turn(bool with_announcements) {
 
 absl::Status ClientImpl::Send(const Packet& packet) {
   TANDEM_ASSIGN_OR_RETURN(const bool sent, calls_.Send(EncodePacket(packet)));
-  if (!sent) spdlog::debug("no connection to {}", options_.endpoint);
+  if (!sent) LogDebug("no connection to ", options_.endpoint);
   if (asked_at_ < 0) asked_at_ = clock_.Now();
   return absl::OkStatus();
 }
@@ -256,7 +256,7 @@ absl::Status ClientImpl::Drain(Socket& socket) {
     if (status.ok() && !packet->header.has_refusal()) status = CheckFormat(packet->header);
     if (!status.ok()) {
       garbage_ = absl::StrCat("something else: ", status.message());
-      spdlog::warn("from {}: {}", options_.endpoint, status.ToString());
+      LogWarning("from ", options_.endpoint, ": ", status.ToString());
       continue;
     }
     TANDEM_RETURN_IF_ERROR(Handle(*std::move(packet)));

@@ -134,7 +134,7 @@ void ServerImpl::HandleHello(const proto::Header& header) {
     begins = joined.ok() && *joined;
   }
   if (!status.ok()) {
-    if (WorthLogging(++refused_)) spdlog::warn("{}: refused: {}", endpoint_, std::string(status.message()));
+    if (WorthLogging(++refused_)) LogWarning(endpoint_, ": refused: ", status.message());
     return Refuse(MakeFrame(RoutingId(session)), session, 0, status.message());
   }
   PushLost(now);
@@ -209,8 +209,8 @@ void ServerImpl::Malformed(const Frame& routing_id, const proto::Header& header,
   ++malformed_;
   if (WorthLogging(malformed_)) {
     const proto::Hello* peer = inbox_.peer(header.session());
-    spdlog::warn("{}: malformed message {} (from {}): {}", endpoint_, malformed_,
-                 peer == nullptr ? "a stranger" : peer->name(), std::string(why));
+    LogWarning(endpoint_, ": malformed message ", malformed_, " (from ", peer == nullptr ? "a stranger" : peer->name(),
+               "): ", std::string(why));
   }
   Refuse(routing_id, header.session(), header.call(), why);
 }
@@ -239,19 +239,19 @@ void ServerImpl::Announce(const proto::Announcement& announcement) {
   Packet packet;
   *packet.header.mutable_announcement() = announcement;
   const auto sent = announcements_.Send(EncodePacket(packet));
-  if (!sent.ok()) spdlog::warn("{}: announcement: {}", endpoint_, sent.status().ToString());
+  if (!sent.ok()) LogWarning(endpoint_, ": announcement: ", sent.status().ToString());
 }
 
 void ServerImpl::Send(Frame routing_id, const Packet& packet) {
   Parts parts = EncodePacket(packet);
   parts.insert(parts.begin(), std::move(routing_id));
   const auto sent = calls_.Send(parts);  // to a peer that is not connected: dropped, it will ask again
-  if (!sent.ok()) spdlog::warn("{}: {}", endpoint_, sent.status().ToString());
+  if (!sent.ok()) LogWarning(endpoint_, ": ", sent.status().ToString());
 }
 
 void ServerImpl::PushLost(double now) {
   for (Lost& lost : inbox_.TakeLost(now)) {
-    spdlog::info("{}: lost {}: {}", endpoint_, lost.peer.name(), lost.why);
+    LogInfo(endpoint_, ": lost ", lost.peer.name(), ": ", lost.why);
     Refuse(MakeFrame(RoutingId(lost.session)), lost.session, 0, absl::StrCat("the session was lost: ", lost.why));
     events_.push_back({Event::kLost, lost.session, std::move(lost.peer), 0, {}, std::move(lost.why)});
   }

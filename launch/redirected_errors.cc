@@ -1,22 +1,9 @@
-#include "launch/logging.h"
+#include "launch/redirected_errors.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
-// base/log.h without its includes; see logging.h.
-namespace spdlog::level {
-enum level_enum : int;
-}
 namespace tandem {
-void SetUpLogging(const std::string& who, spdlog::level::level_enum level);
-}
-
-namespace tandem {
-
-void StartLogging(const std::string& who) {
-  constexpr int kInfo = 2;  // SPDLOG_LEVEL_INFO
-  SetUpLogging(who, static_cast<spdlog::level::level_enum>(kInfo));
-}
 
 RedirectedErrors::RedirectedErrors(const std::string& file) {
   const int to = open(file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
