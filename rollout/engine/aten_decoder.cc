@@ -24,6 +24,12 @@ struct LayerTensors {
   at::Tensor attention_norm, qkv, attention_out, mlp_norm, gate_up, down;
 };
 
+// A version's weights; embedding and norm in float32.
+struct ModelTensors {
+  at::Tensor embedding, final_norm, head;
+  std::vector<LayerTensors> layers;
+};
+
 // The rows of a Run, on the device.
 struct Rows {
   at::Tensor tokens, positions;  // [rows]
@@ -51,6 +57,11 @@ class AtenDecoder final : public Decoder {
   const ModelConfig& config() const override { return config_; }
   int64_t slots() const override { return slots_; }
 
+  void Use(int32_t set) override {
+    set_ = static_cast<size_t>(set);
+    if (sets_.size() <= set_) sets_.resize(set_ + 1);
+  }
+
   absl::Status Load(std::span<const float> weights) override {
     if (static_cast<int64_t>(weights.size()) != ParameterCount(config_)) {
       return absl::InvalidArgumentError(
@@ -62,7 +73,8 @@ class AtenDecoder final : public Decoder {
   void Run(std::span<const DecodeRow> rows, std::span<SampledToken> sampled) override {
     if (rows.empty()) return;
     const c10::InferenceMode inference;
-    TANDEM_CHECK(!layers_.empty());
+    const ModelTensors& model = sets_[set_];
+    TANDEM_CHECK(!model.layers.empty());
     const Rows r = Gather(rows);
     std::vector<int64_t> wanted;
     for (size_t i = 0; i < rows.size(); ++i) {
@@ -70,9 +82,9 @@ class AtenDecoder final : public Decoder {
     }
     TANDEM_CHECK(wanted.size() == sampled.size());
     const double epsilon = config_.norm_epsilon;
-    at::Tensor x = embedding_.index_select(0, r.tokens);  // [rows, hidden] float32
-    for (size_t n = 0; n < layers_.size(); ++n) {
-      const LayerTensors& layer = layers_[n];
+    at::Tensor x = model.embedding.index_select(0, r.tokens);  // [rows, hidden] float32
+    for (size_t n = 0; n < model.layers.size(); ++n) {
+      const LayerTensors& layer = model.layers[n];
       const at::Tensor qkv = at::linear(op::RmsNorm(x, layer.attention_norm, epsilon, type_), layer.qkv);
       x = x + at::linear(Attend(qkv, n, r), layer.attention_out);
       const at::Tensor y = op::RmsNorm(x, layer.mlp_norm, epsilon, type_);
@@ -80,7 +92,7 @@ class AtenDecoder final : public Decoder {
     }
     if (wanted.empty()) return;
     x = x.index_select(0, OnDevice(wanted));
-    const at::Tensor logits = at::linear(op::RmsNorm(x, final_norm_, epsilon, type_), head_);
+    const at::Tensor logits = at::linear(op::RmsNorm(x, model.final_norm, epsilon, type_), model.head);
     Sample(logits.to(at::kFloat), rows, wanted, sampled);
   }
 
@@ -111,8 +123,8 @@ class AtenDecoder final : public Decoder {
       return flat.narrow(0, offset - rows * columns, rows * columns).view({rows, columns});
     };
     const auto norm = [&] { return take(1, c.hidden)[0]; };
-    embedding_ = take(c.vocabulary, c.hidden);
-    layers_.clear();
+    ModelTensors model;
+    model.embedding = take(c.vocabulary, c.hidden);
     for (int64_t n = 0; n < c.layers; ++n) {
       LayerTensors layer;
       layer.attention_norm = norm();
@@ -121,11 +133,12 @@ class AtenDecoder final : public Decoder {
       layer.mlp_norm = norm();
       layer.gate_up = take(2 * c.intermediate, c.hidden).to(type_);
       layer.down = take(c.hidden, c.intermediate).to(type_);
-      layers_.push_back(std::move(layer));
+      model.layers.push_back(std::move(layer));
     }
-    final_norm_ = norm();
-    head_ = (c.tied_head ? embedding_ : take(c.vocabulary, c.hidden)).to(type_);
+    model.final_norm = norm();
+    model.head = (c.tied_head ? model.embedding : take(c.vocabulary, c.hidden)).to(type_);
     TANDEM_CHECK(offset == flat.size(0));
+    sets_[set_] = std::move(model);
   }
 
   Rows Gather(std::span<const DecodeRow> rows) const {
@@ -243,8 +256,8 @@ class AtenDecoder final : public Decoder {
   const at::Device device_;
   const at::ScalarType type_;
   const op::Rotary rotary_;
-  at::Tensor embedding_, final_norm_, head_;  // embedding and norm in float32
-  std::vector<LayerTensors> layers_;
+  std::vector<ModelTensors> sets_ = std::vector<ModelTensors>(1);
+  size_t set_ = 0;                         // in use
   std::vector<at::Tensor> keys_, values_;  // of each layer: [slots * context, kv_heads, head_size]
 };
 

@@ -1,6 +1,7 @@
 // The CPU engine's arithmetic: kernels/cpu put together to a transformer.
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "base/random.h"
@@ -28,8 +29,8 @@ class CpuDecoder final : public Decoder {
         shape_{config.heads, config.kv_heads, config.head_size()},
         q_width_(config.heads * config.head_size()),
         kv_width_(config.kv_heads * config.head_size()),
-        weights_(config),
         cache_(shape_, config.layers, config.context, slots) {
+    Use(0);
     const int64_t half = config.head_size() / 2;
     cosine_.Resize(config.context * half);
     sine_.Resize(config.context * half);
@@ -46,7 +47,11 @@ class CpuDecoder final : public Decoder {
 
   const ModelConfig& config() const override { return config_; }
   int64_t slots() const override { return cache_.slots(); }
-  absl::Status Load(std::span<const float> weights) override { return weights_.Load(weights); }
+  void Use(int32_t set) override {
+    while (sets_.size() <= static_cast<size_t>(set)) sets_.push_back(std::make_unique<PackedWeights>(config_));
+    weights_ = sets_[set].get();
+  }
+  absl::Status Load(std::span<const float> weights) override { return weights_->Load(weights); }
   bool CopyCache(int32_t from, int32_t to, int32_t positions) override {
     cache_.Copy(from, to, positions);
     return true;
@@ -78,12 +83,12 @@ class CpuDecoder final : public Decoder {
 
   void Embed() {
     for (int64_t r = 0; r < count(); ++r) {
-      std::memcpy(x_.data() + r * config_.hidden, weights_.embedding(live_[r].token), config_.hidden * sizeof(float));
+      std::memcpy(x_.data() + r * config_.hidden, weights_->embedding(live_[r].token), config_.hidden * sizeof(float));
     }
   }
 
   void Layer(int64_t n) {
-    const LayerWeights& layer = weights_.layer(n);
+    const LayerWeights& layer = weights_->layer(n);
     const float epsilon = static_cast<float>(config_.norm_epsilon);
     Project(n, layer, epsilon);
     // Of rows that do not sample, the last layer has nothing to give but its keys and values.
@@ -100,9 +105,9 @@ class CpuDecoder final : public Decoder {
   // Queries, keys and values of all rows into qkv_.
   void Project(int64_t n, const LayerWeights& layer, float epsilon) {
     const int64_t width = q_width_ + 2 * kv_width_;
-    if (n == 0 && weights_.has_first_projections()) {
+    if (n == 0 && weights_->has_first_projections()) {
       for (int64_t r = 0; r < count(); ++r) {
-        std::memcpy(qkv_.data() + r * width, weights_.first_projection(live_[r].token), width * sizeof(float));
+        std::memcpy(qkv_.data() + r * width, weights_->first_projection(live_[r].token), width * sizeof(float));
       }
       return;
     }
@@ -142,9 +147,9 @@ class CpuDecoder final : public Decoder {
 
   size_t SampleRows(std::span<SampledToken> sampled) {
     TANDEM_CHECK(sampled.size() >= live_.size());
-    kernels::RmsNorm(x_.data(), count(), config_.hidden, weights_.final_norm(),
+    kernels::RmsNorm(x_.data(), count(), config_.hidden, weights_->final_norm(),
                      static_cast<float>(config_.norm_epsilon), normed_.data());
-    kernels::Linear(normed_.data(), count(), weights_.head(), config_.hidden, config_.vocabulary, logits_.data());
+    kernels::Linear(normed_.data(), count(), weights_->head(), config_.hidden, config_.vocabulary, logits_.data());
     float temperatures[kChunk], uniforms[kChunk];
     kernels::Draw draws[kChunk];
     for (int64_t r = 0; r < count(); ++r) {
@@ -161,7 +166,8 @@ class CpuDecoder final : public Decoder {
   const ModelConfig config_;
   const kernels::AttentionShape shape_;
   const int64_t q_width_, kv_width_;
-  PackedWeights weights_;
+  std::vector<std::unique_ptr<PackedWeights>> sets_;
+  PackedWeights* weights_ = nullptr;  // the set in use
   PageCache cache_;
   AlignedFloats cosine_, sine_;  // [context, head_size / 2]
   // The rows of the chunk in work, and their activations.

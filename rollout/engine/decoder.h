@@ -35,6 +35,10 @@ class Decoder {
   virtual const ModelConfig& config() const = 0;
   virtual int64_t slots() const = 0;
 
+  // Which of several sets of weights Load and Run are about; at first set 0. A set is made, and takes its memory,
+  // when it is first used.
+  virtual void Use(int32_t set) = 0;
+
   // Packs flat weights (ParameterLayout's order). Exclusive with Run.
   virtual absl::Status Load(std::span<const float> weights) = 0;
 

@@ -1,6 +1,7 @@
 #include "rollout/engine/engine.h"
 
 #include <algorithm>
+#include <climits>
 #include <cmath>
 #include <utility>
 
@@ -11,6 +12,8 @@ namespace tandem {
 namespace {
 
 constexpr int kPlaceBits = 24;
+
+std::string Name(VersionId version) { return absl::StrCat("version ", version.incarnation, ".", version.number); }
 
 void AddToRuns(std::vector<VersionCount>& runs, VersionId version, uint32_t count) {
   if (runs.empty() || runs.back().version != version) {
@@ -49,13 +52,26 @@ struct Engine::Sequence {
   int32_t slot = -1;
   int32_t read = 0;  // tokens in the cache
   int32_t room = 0;  // most tokens of output
-  uint64_t hash = 0;
   GenerateRequest request;
   GenerateResult result;
   OnToken on_token;
   OnDone on_done;
+  size_t reader = 0;             // of request.readers: who reads in row `read`
+  int32_t reader_end = INT_MAX;  // the first row that the next one reads in
+  VersionId prompt_version;      // that began to read the prompt in
 
   int32_t prompt_size() const { return static_cast<int32_t>(request.prompt.size()); }
+  VersionId ReaderOr(VersionId newest) const {
+    return request.readers.empty() ? newest : request.readers[reader].version;
+  }
+  // Moves on to row `read`.
+  void FindReader() {
+    while (read >= reader_end) {
+      ++reader;
+      const bool last = reader + 1 == request.readers.size();
+      reader_end = last ? INT_MAX : reader_end + static_cast<int32_t>(request.readers[reader].count);
+    }
+  }
   int32_t Token(int32_t position) const {
     return position < prompt_size() ? request.prompt[position] : result.output[position - prompt_size()];
   }
@@ -71,6 +87,10 @@ Engine::~Engine() = default;
 
 absl::StatusOr<Engine::RequestId> Engine::Submit(GenerateRequest request, OnToken on_token, OnDone on_done) {
   TANDEM_RETURN_IF_ERROR(CheckRequest(request, decoder_->config()));
+  for (const VersionCount& reader : request.readers) {
+    if (!Holds(reader.version))
+      return absl::FailedPreconditionError(absl::StrCat(Name(reader.version), " is not here"));
+  }
   if (free_places_.empty()) {
     TANDEM_CHECK(pool_.size() < (1u << kPlaceBits));
     free_places_.push_back(static_cast<uint32_t>(pool_.size()));
@@ -85,7 +105,11 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(GenerateRequest request, OnToke
   sequence.request = std::move(request);
   sequence.room = static_cast<int32_t>(
       std::min<int64_t>(sequence.request.max_new_tokens, decoder_->config().context - sequence.prompt_size()));
-  sequence.hash = PromptHash(sequence.request.prompt);
+  for (const VersionCount& reader : sequence.request.readers) ++sets_.at(reader.version).turns;
+  sequence.reader = 0;
+  const Readers& readers = sequence.request.readers;
+  sequence.reader_end = readers.size() > 1 ? static_cast<int32_t>(readers[0].count) : INT_MAX;
+  sequence.FindReader();
   sequence.result = {};
   sequence.on_token = std::move(on_token);
   sequence.on_done = std::move(on_done);
@@ -101,16 +125,36 @@ void Engine::Cancel(RequestId id) {
 absl::Status Engine::Install(VersionId version, std::span<const float> weights) {
   TANDEM_CHECK(!stepping_);
   if (has_weights_ && version < version_) {
-    return absl::FailedPreconditionError(absl::StrCat("version (", version.incarnation, ", ", version.number,
-                                                      ") is older than the installed (", version_.incarnation, ", ",
-                                                      version_.number, ")"));
+    return absl::FailedPreconditionError(absl::StrCat(Name(version), " is older than the installed ", Name(version_)));
   }
   if (has_weights_ && version == version_) return absl::OkStatus();
-  TANDEM_RETURN_IF_ERROR(decoder_->Load(weights));
+  const int64_t expected = ParameterCount(decoder_->config());
+  if (static_cast<int64_t>(weights.size()) != expected) {
+    return absl::InvalidArgumentError(absl::StrCat(weights.size(), " weights; the model has ", expected));
+  }
   has_weights_ = true;
   version_ = version;
-  prompts_.Clear();
+  DropOldVersions();
+  if (free_sets_.empty()) free_sets_.push_back(sets_made_++);
+  decoder_->Use(free_sets_.back());
+  TANDEM_RETURN_IF_ERROR(decoder_->Load(weights));
+  sets_[version] = {free_sets_.back()};
+  free_sets_.pop_back();
   return absl::OkStatus();
+}
+
+// All but the newest `keep_` (there is a newer one now) and those that live turns name.
+void Engine::DropOldVersions() {
+  auto droppable = static_cast<int64_t>(sets_.size()) - static_cast<int64_t>(keep_);
+  for (auto it = sets_.begin(); it != sets_.end() && droppable > 0; --droppable) {
+    if (it->second.turns > 0) {
+      ++it;
+      continue;
+    }
+    free_sets_.push_back(it->second.set);
+    batches_.erase(it->first);
+    it = sets_.erase(it);
+  }
 }
 
 int64_t Engine::Step() {
@@ -121,7 +165,7 @@ int64_t Engine::Step() {
   while (generated == 0 && live_ > 0) {
     Admit();
     Plan();
-    generated = RunBatch();
+    generated = RunBatches();
   }
   stepping_ = false;
   return generated;
@@ -151,10 +195,12 @@ void Engine::Admit() {
   }
 }
 
-// The rows of the next batch: first one for each turn that is past its prompt, which always fit, then prompts.
+// The rows of the next step: first one for each turn that is past its prompt, which always fit, then prompts.
 void Engine::Plan() {
-  rows_.clear();
-  planned_.clear();
+  for (auto& [version, batch] : batches_) {
+    batch.rows.clear();
+    batch.planned.clear();
+  }
   int64_t budget = max_batch_;
   for (const bool prompts : {false, true}) {
     for (RequestId id : active_) {
@@ -164,24 +210,31 @@ void Engine::Plan() {
   }
 }
 
+// Of one version in one step.
 int64_t Engine::PlanRows(Sequence& sequence, int64_t budget) {
   if (sequence.read == 0 && !TakePromptFromCache(sequence)) return 0;
+  sequence.FindReader();
+  const VersionId version = sequence.ReaderOr(version_);
   const auto known = sequence.prompt_size() + static_cast<int32_t>(sequence.result.output.size());
-  const auto count = static_cast<int32_t>(std::min<int64_t>(known - sequence.read, budget));
+  const int32_t end = std::min(known, sequence.reader_end);
+  const auto count = static_cast<int32_t>(std::min<int64_t>(end - sequence.read, budget));
+  Batch& batch = batches_[version];
   for (int32_t position = sequence.read; position < sequence.read + count; ++position) {
-    rows_.push_back({sequence.Token(position), sequence.slot, position, position + 1 == known,
-                     sequence.request.temperature, sequence.request.random_key});
+    batch.rows.push_back({sequence.Token(position), sequence.slot, position, position + 1 == known,
+                          sequence.request.temperature, sequence.request.random_key});
   }
-  planned_.push_back({sequence.id, count, sequence.read + count == known});
+  batch.planned.push_back({sequence.id, count, sequence.read + count == known});
   return count;
 }
 
-// A turn that begins: copies its prompt's cache from another slot if there is one. False: another turn is reading that
-// prompt in just now, wait for it.
+// A turn that begins: copies its prompt's cache from another slot if there is one of that version. False: another turn
+// is reading that prompt in just now, wait for it.
 bool Engine::TakePromptFromCache(Sequence& sequence) {
+  const VersionId version = sequence.ReaderOr(version_);
   const int32_t positions = sequence.prompt_size() - 1;
-  if (positions == 0 || !decoder_copies_) return true;
-  const PromptCache::Found found = prompts_.Find(sequence.request.prompt, sequence.hash);
+  if (positions == 0 || positions > sequence.reader_end || !decoder_copies_) return true;
+  const uint64_t hash = PromptHash(sequence.request.prompt, version.incarnation, version.number);
+  const PromptCache::Found found = prompts_.Find(sequence.request.prompt, hash);
   switch (found.state) {
     case PromptCache::State::kBeingRead:
       return false;
@@ -189,27 +242,35 @@ bool Engine::TakePromptFromCache(Sequence& sequence) {
       decoder_copies_ = decoder_->CopyCache(found.slot, sequence.slot, positions);
       if (decoder_copies_) {
         sequence.read = positions;
-        AddToRuns(sequence.result.cache_runs, version_, positions);
+        AddToRuns(sequence.result.cache_runs, version, positions);
       }
       return true;
     case PromptCache::State::kUnknown:
-      prompts_.Begin(sequence.request.prompt, sequence.hash, sequence.slot);
+      prompts_.Begin(sequence.request.prompt, hash, sequence.slot);
+      sequence.prompt_version = version;
       return true;
   }
   return true;
 }
 
-int64_t Engine::RunBatch() {
-  const auto samples = std::ranges::count_if(planned_, [](const Planned& planned) { return planned.samples; });
-  sampled_.resize(samples);
-  if (!rows_.empty()) decoder_->Run(rows_, sampled_);
-  rows_run_ += rows_.size();
+int64_t Engine::RunBatches() {
+  int64_t samples = 0;
+  for (auto& [version, batch] : batches_) {
+    batch.sampled.resize(std::ranges::count_if(batch.planned, [](const Planned& planned) { return planned.samples; }));
+    if (batch.rows.empty()) continue;
+    decoder_->Use(sets_.at(version).set);
+    decoder_->Run(batch.rows, batch.sampled);
+    rows_run_ += batch.rows.size();
+    samples += static_cast<int64_t>(batch.sampled.size());
+    for (const Planned& planned : batch.planned) Account(planned, version);
+  }
   tokens_generated_ += samples;
   // Callbacks come last, since they may cancel any turn and submit others.
-  for (const Planned& planned : planned_) Account(planned, version_);
-  size_t next = 0;
-  for (const Planned& planned : planned_) {
-    if (planned.samples) Deliver(planned.id, sampled_[next++], version_);
+  for (const auto& [version, batch] : batches_) {
+    size_t next = 0;
+    for (const Planned& planned : batch.planned) {
+      if (planned.samples) Deliver(planned.id, batch.sampled[next++], version);
+    }
   }
   return samples;
 }
@@ -219,7 +280,12 @@ void Engine::Account(const Planned& planned, VersionId version) {
   const bool reading = sequence.read < sequence.prompt_size();
   sequence.read += planned.rows;
   AddToRuns(sequence.result.cache_runs, version, planned.rows);
-  if (reading && sequence.read + 1 >= sequence.prompt_size()) prompts_.Complete(sequence.slot);
+  if (!reading) return;
+  if (version != sequence.prompt_version) {
+    prompts_.Forget(sequence.slot);  // two versions read it in: not to be copied
+  } else if (sequence.read + 1 >= sequence.prompt_size()) {
+    prompts_.Complete(sequence.slot);
+  }
 }
 
 void Engine::Deliver(RequestId id, const SampledToken& token, VersionId version) {
@@ -247,6 +313,7 @@ void Engine::Finish(Sequence& sequence, proto::FinishReason reason) {
   sequence.result.finish = reason;
   GenerateResult result = std::move(sequence.result);
   const OnDone on_done = std::move(sequence.on_done);
+  for (const VersionCount& reader : sequence.request.readers) --sets_.at(reader.version).turns;
   sequence.on_done = nullptr;
   sequence.on_token = nullptr;
   if (sequence.slot >= 0) {

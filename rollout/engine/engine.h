@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,12 +29,18 @@ struct VersionCount {
   uint32_t count;
 };
 
+// Rows that a version reads in; the last of several goes on without end.
+using Readers = std::vector<VersionCount>;
+
 struct GenerateRequest {
   std::vector<int32_t> prompt;  // at least one id
   float temperature = 1;        // 0 is greedy
   int32_t max_new_tokens = 1;
   int32_t stop_id = -1;     // ends the turn, and is its last token
   uint64_t random_key = 0;  // of (seed, episode, role, node); the token's position is the counter
+  // Which versions read in the rows of prompt and output; a row's version writes the token after it. Empty: whichever
+  // is the newest then.
+  Readers readers;
 };
 
 struct GenerateResult {
@@ -65,6 +72,7 @@ class Engine {
   // Queues a turn. The callbacks run inside Step() (of a turn cancelled: OnDone within Cancel), and may call Submit and
   // Cancel themselves, but not Step or Install. A prompt that does not fit the context with one token of output, or
   // that holds ids outside of the vocabulary, is kInvalidArgument; output is cut where the context ends.
+  // kFailedPrecondition: it names a version that is not here.
   absl::StatusOr<RequestId> Submit(GenerateRequest request, OnToken on_token, OnDone on_done);
   // Ends the turn with what it has, as CANCELLED. Nothing happens for a turn that has ended.
   void Cancel(RequestId id);
@@ -73,6 +81,12 @@ class Engine {
   // turns are kept. kFailedPrecondition for a version that is older than the installed one: versions never go back; the
   // installed one again: nothing happens. kInvalidArgument: not the model's number of weights.
   absl::Status Install(VersionId version, std::span<const float> weights);
+
+  // From the next Install on, keeps so many versions behind the newest for turns that name them (at first 0). A version
+  // that a live turn names is kept in any case.
+  void Keep(uint32_t behind) { keep_ = behind; }
+  uint32_t keeps() const { return keep_; }
+  bool Holds(VersionId version) const { return sets_.contains(version); }
 
   // One decode step over the live turns (prompts are read in as they fit). Returns the number of tokens generated; 0
   // when there is nothing to do: a long prompt is read in until a token comes. Nothing runs before the first Install.
@@ -86,11 +100,22 @@ class Engine {
 
  private:
   struct Sequence;
-  // A turn's rows within the batch in work.
+  // A turn's rows within a batch.
   struct Planned {
     RequestId id;
     int32_t rows;
     bool samples;
+  };
+  // What one version reads in, in one step.
+  struct Batch {
+    std::vector<DecodeRow> rows;
+    std::vector<Planned> planned;
+    std::vector<SampledToken> sampled;
+  };
+  // Where the decoder has a version's weights.
+  struct WeightSet {
+    int32_t set;
+    uint32_t turns = 0;  // live ones that name it
   };
 
   Sequence* Find(RequestId id);
@@ -98,15 +123,20 @@ class Engine {
   void Plan();
   int64_t PlanRows(Sequence& sequence, int64_t budget);
   bool TakePromptFromCache(Sequence& sequence);
-  int64_t RunBatch();
+  int64_t RunBatches();
   void Account(const Planned& planned, VersionId version);
   void Deliver(RequestId id, const SampledToken& token, VersionId version);
+  void DropOldVersions();
   void Finish(Sequence& sequence, proto::FinishReason reason);
 
   const std::unique_ptr<Decoder> decoder_;
   const int64_t max_batch_;
   bool has_weights_ = false;
-  VersionId version_;
+  VersionId version_;  // the newest
+  uint32_t keep_ = 0;
+  std::map<VersionId, WeightSet> sets_;
+  std::vector<int32_t> free_sets_ = {0};
+  int32_t sets_made_ = 1;
 
   // Sequences live in a pool; an id names place and serial number, so that the id of a turn that ended finds nothing.
   std::vector<std::unique_ptr<Sequence>> pool_;
@@ -120,10 +150,7 @@ class Engine {
   PromptCache prompts_;
   bool decoder_copies_ = true;  // until it says that it does not
 
-  // The batch in work.
-  std::vector<DecodeRow> rows_;
-  std::vector<Planned> planned_;
-  std::vector<SampledToken> sampled_;
+  std::map<VersionId, Batch> batches_;  // of the step in work
   bool stepping_ = false;
 
   uint64_t tokens_generated_ = 0;

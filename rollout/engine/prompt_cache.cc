@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include "base/digest.h"
+#include "base/random.h"
 
 namespace tandem {
 
-uint64_t PromptHash(std::span<const int32_t> prompt) {
-  return StableHash({reinterpret_cast<const char*>(prompt.data()), prompt.size_bytes()});
+uint64_t PromptHash(std::span<const int32_t> prompt, uint32_t incarnation, uint32_t number) {
+  const uint64_t of_prompt = StableHash({reinterpret_cast<const char*>(prompt.data()), prompt.size_bytes()});
+  return MixKey(MixKey(of_prompt, incarnation), number);
 }
 
 PromptCache::Found PromptCache::Find(std::span<const int32_t> prompt, uint64_t hash) const {
@@ -34,11 +36,6 @@ void PromptCache::Forget(int32_t slot) {
   if (entries_[slot].state == State::kUnknown) return;
   by_prompt_.erase(entries_[slot].hash);
   entries_[slot].state = State::kUnknown;
-}
-
-void PromptCache::Clear() {
-  for (Entry& entry : entries_) entry.state = State::kUnknown;
-  by_prompt_.clear();
 }
 
 }  // namespace tandem

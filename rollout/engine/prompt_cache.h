@@ -1,6 +1,6 @@
 // Which slots hold the cache of which prompt, so that turns that ask the same (the episodes of a group, a step that
-// comes up again) read it in once. Only prompts read in under the installed version count: what is copied is bit for
-// bit what the turn would have computed itself.
+// comes up again) read it in once. Only prompts that one version alone has read in count, and only for it: what is
+// copied is bit for bit what the turn would have computed itself.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ class PromptCache {
     int32_t slot;  // of kReady
   };
   // All tokens but the last, which has to run to give the first output, are what counts as the prompt's cache.
-  // `hash`: PromptHash(prompt).
+  // `hash`: PromptHash(prompt, version).
   Found Find(std::span<const int32_t> prompt, uint64_t hash) const;
 
   // `slot` starts to read in `prompt`, which is kUnknown.
@@ -30,8 +30,6 @@ class PromptCache {
   void Complete(int32_t slot);
   // `slot` is used for something else.
   void Forget(int32_t slot);
-  // Another version was installed.
-  void Clear();
 
  private:
   struct Entry {
@@ -43,6 +41,6 @@ class PromptCache {
   absl::flat_hash_map<uint64_t, int32_t> by_prompt_;  // hash to slot
 };
 
-uint64_t PromptHash(std::span<const int32_t> prompt);
+uint64_t PromptHash(std::span<const int32_t> prompt, uint32_t incarnation, uint32_t number);
 
 }  // namespace tandem

@@ -31,6 +31,7 @@ class MeteredDecoder final : public Decoder {
   MeteredDecoder(std::unique_ptr<Decoder> decoder, Meter* meter) : decoder_(std::move(decoder)), meter_(meter) {}
   const ModelConfig& config() const override { return decoder_->config(); }
   int64_t slots() const override { return decoder_->slots(); }
+  void Use(int32_t set) override { decoder_->Use(set); }
   absl::Status Load(std::span<const float> weights) override { return decoder_->Load(weights); }
   void Run(std::span<const DecodeRow> rows, std::span<SampledToken> sampled) override {
     const double start = CpuTime();

@@ -79,6 +79,77 @@ TEST_F(EngineTest, TurnsDependOnNothingButTheirRequestAndVersions) {
   EXPECT_GT(checked, 200);
 }
 
+// Turns that name the versions of their rows, among others that take the newest, while newer ones come in: each is read
+// in by the versions that it names, and is what Replay computes from them.
+TEST_F(EngineTest, TurnsAreWrittenByTheVersionsThatTheyName) {
+  Replay replay(config_);
+  int named = 0, switched = 0;
+  for (uint64_t seed = 0; seed < 25; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    RandomStream random(MixKey(4321, seed));
+    Make(/*slots=*/static_cast<int64_t>(1 + random.Below(80)), static_cast<int64_t>(1 + random.Below(20)));
+    requests_.clear(), results_.clear(), ids_.clear();
+    const auto keep = static_cast<uint32_t>(1 + random.Below(5));
+    engine_->Keep(keep);
+    uint32_t newest = 0;
+    while (requests_.size() < 40 || engine_->live() > 0) {
+      for (uint64_t n = random.Below(9); n > 0 && requests_.size() < 40; --n) {
+        GenerateRequest turn = RandomTurn(config_, random);
+        uint32_t version = newest - std::min<uint32_t>(newest, random.Below(keep + 1));
+        for (uint64_t runs = random.Below(4); runs > 0 && version <= newest; --runs) {
+          turn.readers.push_back({{1, version}, static_cast<uint32_t>(1 + random.Below(12))});
+          version += 1 + random.Below(2);
+        }
+        Submit(turn);
+      }
+      if (random.Below(25) == 0) engine_->Cancel(ids_[random.Below(ids_.size())]);
+      if (random.Below(4) == 0) {
+        ++newest;
+        ASSERT_TRUE(engine_->Install({1, newest}, WeightsOf(config_, {1, newest})).ok());
+        for (uint32_t behind = 0; behind <= std::min(keep, newest); ++behind) {
+          EXPECT_TRUE(engine_->Holds({1, newest - behind}));
+        }
+      }
+      engine_->Step();
+    }
+    for (size_t n = 0; n < requests_.size(); ++n) {
+      const Readers& readers = requests_[n].readers;
+      if (results_[n].finish != proto::CANCELLED) {
+        ASSERT_NO_FATAL_FAILURE(replay.Check(requests_[n], results_[n])) << "turn " << n;
+      }
+      if (readers.empty()) continue;
+      std::vector<VersionId> wanted = Expand(readers);
+      const std::vector<VersionId> had = Expand(results_[n].cache_runs);
+      wanted.resize(had.size(), readers.back().version);  // the last goes on without end
+      ASSERT_EQ(had, wanted) << "turn " << n;
+      ++named;
+      switched += results_[n].version_runs.size() > 1;
+    }
+  }
+  EXPECT_GT(named, 400);
+  EXPECT_GT(switched, 30);
+}
+
+TEST_F(EngineTest, VersionsThatNobodyNamesAreDroppedAndCannotBeNamed) {
+  Make(4, 4);
+  engine_->Keep(1);
+  GenerateRequest old = Turn({1, 2}, 20);
+  old.readers = {{{1, 0}, 1}};
+  Submit(old);
+  for (uint32_t version = 1; version <= 3; ++version) {
+    ASSERT_TRUE(engine_->Install({1, version}, WeightsOf(config_, {1, version})).ok());
+  }
+  EXPECT_TRUE(engine_->Holds({1, 0}));  // a live turn names it
+  EXPECT_FALSE(engine_->Holds({1, 1}));
+  EXPECT_TRUE(engine_->Holds({1, 2}));
+  Finish();
+  ASSERT_TRUE(engine_->Install({1, 4}, WeightsOf(config_, {1, 4})).ok());
+  EXPECT_FALSE(engine_->Holds({1, 0}));
+  const absl::Status status = engine_->Submit(old, {}, [](GenerateResult) {}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(status.message(), "version 1.0 is not here");
+}
+
 // The same turns again, in other batches and orders, under one version: equal token for token.
 TEST_F(EngineTest, SameTurnsInAnyBatchAndOrderGiveTheSameBits) {
   for (const std::string& instructions : kernels::InstructionSets()) {

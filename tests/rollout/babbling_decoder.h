@@ -2,6 +2,7 @@
 // it writes depends on the slot's tokens, the random key, the position and the first weight, as a model's tokens would.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -22,9 +23,10 @@ class BabblingDecoder final : public Decoder {
   const ModelConfig& config() const override { return config_; }
   int64_t slots() const override { return slots_; }
 
+  void Use(int32_t set) override { set_ = set; }
   absl::Status Load(std::span<const float> weights) override {
     if (static_cast<int64_t>(weights.size()) != ParameterCount(config_)) return absl::InvalidArgumentError("size");
-    version_ = static_cast<uint64_t>(weights[0]);
+    versions_[set_] = static_cast<uint64_t>(weights[0]);
     return absl::OkStatus();
   }
 
@@ -35,7 +37,7 @@ class BabblingDecoder final : public Decoder {
       tokens.resize(row.position);
       tokens.push_back(row.token);
       if (!row.sample) continue;
-      uint64_t key = MixKey(row.random_key, row.position + 1 + 1000 * version_);
+      uint64_t key = MixKey(row.random_key, row.position + 1 + 1000 * versions_[set_]);
       for (int32_t token : tokens) key = MixKey(key, token);
       RandomStream random(key);
       const int32_t token = Next(tokenizer_.Decode(tokens), random);
@@ -62,7 +64,8 @@ class BabblingDecoder final : public Decoder {
   const ModelConfig config_;
   const int64_t slots_;
   const CharacterTokenizer tokenizer_;
-  uint64_t version_ = 0;
+  int32_t set_ = 0;
+  std::map<int32_t, uint64_t> versions_;      // by set
   std::vector<std::vector<int32_t>> tokens_;  // [slots]
 };
 
