@@ -12,18 +12,23 @@ bool Batcher::EarliestFirst::operator()(const Entry& a, const Entry& b) const {
   return std::tuple(a.due, a.group->header.ticket().id()) < std::tuple(b.due, b.group->header.ticket().id());
 }
 
-int64_t Batcher::Arrive(GroupPtr group) {
-  const auto oldest = OldestVersion(group->header, options_.policy, options_.incarnation);
-  const int64_t due = oldest ? *oldest + options_.bound : kNeverDue;
-  TANDEM_CHECK(arrived_.insert({due, oldest, std::move(group)}).second);
+int64_t Batcher::Arrive(GroupPtr group, std::optional<uint32_t> step) {
+  const auto versions = VersionsOf(group->header, options_.policy, options_.incarnation);
+  const int64_t due = step ? int64_t{*step} : versions ? versions->oldest + options_.bound : kNeverDue;
+  TANDEM_CHECK(arrived_.insert({due, versions, std::move(group)}).second);
   return due;
+}
+
+bool Batcher::TooOld(const Entry& entry, int64_t next) const {
+  if (!entry.versions || options_.on_limit == proto::ACCEPT) return false;
+  const bool mask = options_.on_limit == proto::MASK;
+  return next - (mask ? entry.versions->newest : entry.versions->oldest) > int64_t{options_.bound};
 }
 
 std::vector<Batcher::Entry> Batcher::TakeStale(int64_t next) {
   std::vector<Entry> stale;
   for (auto it = arrived_.begin(); it != arrived_.end();) {
-    const bool too_old = it->oldest && next - *it->oldest > int64_t{options_.bound};
-    if (!too_old) {
+    if (!TooOld(*it, next)) {
       ++it;
       continue;
     }
@@ -33,12 +38,15 @@ std::vector<Batcher::Entry> Batcher::TakeStale(int64_t next) {
   return stale;
 }
 
-std::vector<Batcher::Entry> Batcher::TakeOverdue(int64_t next) {
+std::vector<Batcher::Entry> Batcher::Overdue(int64_t next) const {
   std::vector<Entry> overdue;
-  while (!arrived_.empty() && arrived_.begin()->due < next) {
-    overdue.push_back(*arrived_.begin());
-    arrived_.erase(arrived_.begin());
-  }
+  for (auto it = arrived_.begin(); it != arrived_.end() && it->due < next; ++it) overdue.push_back(*it);
+  return overdue;
+}
+
+std::vector<Batcher::Entry> Batcher::TakeOverdue(int64_t next) {
+  std::vector<Entry> overdue = Overdue(next);
+  arrived_.erase(arrived_.begin(), std::next(arrived_.begin(), static_cast<ptrdiff_t>(overdue.size())));
   return overdue;
 }
 
@@ -64,6 +72,7 @@ bool Batcher::MustWait(int64_t next, const Gate& outstanding) const {
 
 std::optional<std::vector<Batcher::Entry>> Batcher::TryCut(int64_t next, const Gate& outstanding) {
   if (arrived_.size() < options_.groups_per_step) return std::nullopt;
+  if (options_.lag_injection && ArrivedDueBy(next) < options_.groups_per_step) return std::nullopt;
   if (options_.on_limit == proto::PACE && MustWait(next, outstanding)) return std::nullopt;
   const auto end = std::next(arrived_.begin(), options_.groups_per_step);
   std::vector<Entry> cut(arrived_.begin(), end);
@@ -76,13 +85,16 @@ std::optional<std::vector<Batcher::Entry>> Batcher::TryCut(int64_t next, const G
 }
 
 void FillBatch(const std::vector<Batcher::Entry>& cut, const std::vector<proto::PolicyVersion>& versions, double now,
-               proto::Batch* batch, std::vector<wire::Frame>* frames) {
+               uint32_t incarnation, int64_t mask_before, proto::Batch* batch, std::vector<wire::Frame>* frames) {
   for (const Batcher::Entry& entry : cut) {
     proto::Group* group = batch->add_groups();
     *group = entry.group->header;
     *group->mutable_at_batch() = {versions.begin(), versions.end()};
     group->set_queued_s(now - group->arrived_s());
-    frames->insert(frames->end(), entry.group->frames.begin(), entry.group->frames.end());
+    const bool mask = entry.versions && entry.versions->oldest < mask_before;
+    const std::vector<wire::Frame> of_group =
+        mask ? MaskBefore(*entry.group, batch->policy(), incarnation, mask_before) : entry.group->frames;
+    frames->insert(frames->end(), of_group.begin(), of_group.end());
   }
 }
 

@@ -19,6 +19,8 @@ struct BatcherOptions {
   uint32_t groups_per_step = 1;
   uint32_t bound = 0;
   proto::OnLimit on_limit = proto::PACE;
+  uint32_t reruns = 0;  // of a task, under rerun
+  bool lag_injection = false;
 };
 
 // Groups enter a batch whole. Thread-compatible.
@@ -26,17 +28,19 @@ class Batcher {
  public:
   struct Entry {
     int64_t due;  // oldest version + bound, or kNeverDue
-    std::optional<int64_t> oldest;
+    std::optional<WrittenBy> versions;
     GroupPtr group;
   };
 
   explicit Batcher(BatcherOptions options) : options_(std::move(options)) {}
 
-  // Takes a group in and returns its due version.
-  int64_t Arrive(GroupPtr group);
+  // Takes a group in and returns its due version. `step`: under lag injection the step from this version, and no other,
+  // trains on it.
+  int64_t Arrive(GroupPtr group, std::optional<uint32_t> step = {});
 
-  // The consumption check, the last line of defence: takes out every group of which a token is older than the bound for
-  // a step that starts from `next`, judged by the version runs alone.
+  // The consumption check, the last line of defence: takes out every group that a step from `next` may not train on,
+  // judged by the version runs alone. Under pace, drop and rerun these are the groups with a token older than the
+  // bound; under mask those of which every token is; under accept none.
   std::vector<Entry> TakeStale(int64_t next);
 
   // The batch of the step that starts from `next`: the earliest due groups (ties: lowest ticket), in canonical order
@@ -45,7 +49,8 @@ class Batcher {
   // would help. `outstanding`: all groups issued and not in a batch, those arrived here among them.
   std::optional<std::vector<Entry>> TryCut(int64_t next, const Gate& outstanding);
 
-  // Takes out every group that is overdue for a step from `next`.
+  // The groups that are overdue for a step from `next`. Take: takes them out.
+  std::vector<Entry> Overdue(int64_t next) const;
   std::vector<Entry> TakeOverdue(int64_t next);
 
   size_t size() const { return arrived_.size(); }
@@ -55,6 +60,7 @@ class Batcher {
     bool operator()(const Entry& a, const Entry& b) const;
   };
 
+  bool TooOld(const Entry& entry, int64_t next) const;
   // Whether it is better to wait for groups still being played than to leave all but the first groups_per_step behind.
   bool MustWait(int64_t next, const Gate& outstanding) const;
   size_t ArrivedDueBy(int64_t step) const;
@@ -64,7 +70,8 @@ class Batcher {
 };
 
 // The groups of a cut batch as the trainer gets them: at_batch and queued_s filled in, frames appended to `frames`.
+// Tokens of the policy of `batch` that versions below `mask_before` wrote are masked out.
 void FillBatch(const std::vector<Batcher::Entry>& cut, const std::vector<proto::PolicyVersion>& versions, double now,
-               proto::Batch* batch, std::vector<wire::Frame>* frames);
+               uint32_t incarnation, int64_t mask_before, proto::Batch* batch, std::vector<wire::Frame>* frames);
 
 }  // namespace tandem

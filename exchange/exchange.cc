@@ -12,9 +12,19 @@ std::map<std::string, Lane> MakeLanes(const ExchangeOptions& options, const Stag
   const proto::Config& config = options.config;
   std::map<std::string, Lane> lanes;
   for (const auto& [name, policy] : config.policies()) {
-    BatcherOptions batcher = {name, options.incarnation, config.train().groups_per_step(), policy.staleness().bound(),
-                              policy.staleness().on_limit()};
-    lanes.emplace(name, Lane({std::move(batcher), stages.first_version(name), config.train().steps()}));
+    BatcherOptions batcher = {name,
+                              options.incarnation,
+                              config.train().groups_per_step(),
+                              policy.staleness().bound(),
+                              policy.staleness().on_limit(),
+                              policy.staleness().reruns()};
+    LaneOptions lane = {std::move(batcher), stages.first_version(name), config.train().steps()};
+    if (const auto lag = options.lags.find(name); lag != options.lags.end()) {
+      lane.lag = lag->second;
+      lane.batcher.lag_injection = true;
+      lane.keep_versions += MostLag(config.lag().at(name), policy.staleness().bound());
+    }
+    lanes.emplace(name, Lane(std::move(lane)));
   }
   return lanes;
 }
@@ -283,6 +293,23 @@ void Exchange::WriteRejections(Lane& lane, double now) {
     line.set_tokens(TokensOf(group, lane.policy()));
     line.set_reward_mean(MeanTeamReward(group));
     outlet_->Metrics("rejected", line, now);
+  }
+}
+
+void Exchange::WriteOverBound(Lane& lane, double now) {
+  for (const OverBound& over : lane.TakeOverBound()) {
+    const proto::Group& group = over.group->header;
+    proto::OverBoundMetrics line;
+    line.set_policy(lane.policy());
+    line.set_action(lane.on_limit() == proto::MASK ? "masked" : "accepted");
+    line.set_step(lane.batch()->step());
+    line.set_ticket(group.ticket().id());
+    line.set_episodes(group.episodes_size());
+    line.set_tokens(TokensOf(group, lane.policy()));
+    line.set_tokens_over(over.tokens_over);
+    line.set_staleness_max(static_cast<uint32_t>(lane.batch()->step() - over.oldest));
+    line.set_reward_mean(MeanTeamReward(group));
+    outlet_->Metrics("over_bound", line, now);
   }
 }
 

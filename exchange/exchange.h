@@ -32,6 +32,7 @@ struct ExchangeOptions {
   std::string run_name;
   uint32_t incarnation = 0;
   std::map<std::string, ResumePoint> resume;  // policies that do not start afresh
+  LagModels lags;                             // lag injection
   double began_s = 0;                         // the first `now`: peers are waited for from then on
   double slow_policy_s = 30;                  // tickets that wait for a policy for so long are worth a warning
 };
@@ -88,6 +89,7 @@ class Exchange {
     Address from;
     std::string policy;
     proto::Version least;
+    bool in_order;  // the oldest kept rather than the newest
   };
 
   // exchange.cc: events, stages, answers
@@ -103,6 +105,7 @@ class Exchange {
   std::string PolicyOf(const Address& from, const std::string& named) const;
   absl::Status CheckTrainer(const Address& from, const std::string& policy, bool first_rank) const;
   void WriteRejections(Lane& lane, double now);
+  void WriteOverBound(Lane& lane, double now);
   void WriteLedger(const Lane& lane, double now);
 
   // exchange_tickets.cc: tickets out, groups in
@@ -112,6 +115,10 @@ class Exchange {
   std::optional<proto::Ticket> NextSftTicket(wire::SessionId worker, double now);
   std::optional<proto::Ticket> NextEvalTicket(wire::SessionId worker, double now);
   std::optional<proto::Ticket> NextTrainTicket(wire::SessionId worker, double now);
+  static std::optional<uint64_t> ChooseSlot(const std::vector<const Lane*>& lanes);
+  void ChooseTask(uint64_t most, std::optional<uint64_t> slot, proto::Ticket* ticket);
+  uint64_t SlotTask(uint64_t slot);
+  uint64_t FreshTask();
   void OnGroup(double now, const Address& from, const wire::Packet& packet);
   absl::Status CheckClaims(const proto::Group& group, const proto::Ticket& ticket) const;
   void TakeIn(double now, const GroupPtr& group);
@@ -131,6 +138,7 @@ class Exchange {
   void OnRejectedStep(double now, const Address& from, const proto::WeightsCommit& commit);
   void Published(Lane& lane, uint32_t number, const proto::StepMetrics& metrics, double now);
   void ServeFetches();
+  void WarnOfFewSamples(const proto::StepMetrics& step, double now);
   static proto::Header BeginHeader(const std::string& policy, const StoredWeights& weights);
 
   ExchangeOptions options_;
@@ -149,7 +157,9 @@ class Exchange {
   std::deque<FetchWait> fetch_waits_;
   std::map<std::string, std::set<wire::SessionId>> served_;  // ranks > 0 that have the batch in training, by policy
   std::map<std::string, uint32_t> sft_served_;               // supervised batches that a rank has been given, by policy
+  std::map<uint64_t, uint64_t> slot_issued_;                 // how often; lag injection
   std::map<std::string, double> step_began_s_;               // when a policy's last version was published
+  std::map<std::string, double> few_samples_warned_s_;       // by policy
   std::map<uint64_t, uint64_t> sft_numbers_;                 // ticket -> number of the scripted episode
   uint64_t train_tickets_ = 0;                               // issued in this incarnation
   uint32_t eval_tickets_ = 0;                                // issued in this evaluation

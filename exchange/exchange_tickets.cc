@@ -9,6 +9,8 @@
 namespace tandem {
 namespace {
 
+constexpr uint64_t kBehindSlots = uint64_t{1} << 31;
+
 // Seeds differ between purposes, and are the same for the same number.
 uint64_t SeedOf(uint32_t run_seed, const char* purpose, uint64_t number) {
   return MixKey(MixKey(run_seed, StableHash(purpose)), number);
@@ -97,7 +99,7 @@ std::optional<proto::Ticket> Exchange::NextEvalTicket(wire::SessionId worker, do
   ticket.set_seed(SeedOf(options_.config.seed(), "eval", task));
   ticket.set_episodes(1);
   ticket.set_temperature(static_cast<float>(options_.config.evaluation().temperature()));
-  for (auto& [policy, lane] : lanes_) *ticket.add_limits() = lane.Issue(book_.next_id(), 1, /*counted=*/false);
+  for (auto& [policy, lane] : lanes_) *ticket.add_limits() = lane.Issue(ticket, /*counted=*/false);
   return book_.Issue(std::move(ticket), worker, now);
 }
 
@@ -114,21 +116,77 @@ std::optional<proto::Ticket> Exchange::NextTrainTicket(wire::SessionId worker, d
   if (held_up_by_.empty() || held_up_by.empty()) held_up_since_ = now;
   held_up_by_ = std::move(held_up_by);
   if (!held_up_by_.empty()) return std::nullopt;
+  std::vector<const Lane*> with_slots;
+  for (const auto& [policy, lane] : lanes_) {
+    if (lane.to_issue() == most && lane.slots() != nullptr) with_slots.push_back(&lane);
+  }
+  const std::optional<uint64_t> slot = ChooseSlot(with_slots);
+  if (!with_slots.empty() && !slot) return std::nullopt;
 
   const proto::Config& config = options_.config;
-  const uint32_t episodes = config.train().group_size();
   proto::Ticket ticket;
   ticket.set_purpose(proto::TRAIN);
   ticket.set_split(proto::TRAINING);
-  ticket.set_task((uint64_t{options_.incarnation} << 32) + train_tickets_++);
-  ticket.set_seed(SeedOf(config.seed(), "train", ticket.task()));
-  ticket.set_episodes(episodes);
+  ChooseTask(most, slot, &ticket);
+  ticket.set_episodes(config.train().group_size());
   ticket.set_temperature(static_cast<float>(config.rollout().temperature()));
+  ticket.set_id(book_.next_id());
   for (auto& [policy, lane] : lanes_) {
-    *ticket.add_limits() = lane.Issue(book_.next_id(), episodes, /*counted=*/lane.to_issue() == most);
+    const bool counted = lane.to_issue() == most && (lane.slots() == nullptr || lane.slots()->IsOpen(*slot));
+    *ticket.add_limits() = lane.Issue(ticket, counted, counted && lane.slots() != nullptr ? slot : std::nullopt);
   }
   return book_.Issue(std::move(ticket), worker, now);
 }
+
+// Under lag injection: the lowest slot that may be issued for all of `lanes` that have it open. Lanes differ in the
+// slots that are open only after a batch of one of them was rejected. There is such a slot, or else the step that the
+// slowest lane is at has all its groups: a slot of that step may be issued for every lane.
+std::optional<uint64_t> Exchange::ChooseSlot(const std::vector<const Lane*>& lanes) {
+  std::optional<uint64_t> slot;
+  const auto next_from = [&](uint64_t from) {
+    std::optional<uint64_t> next;
+    for (const Lane* lane : lanes) {
+      const std::optional<uint64_t> open = lane->slots()->NextOpen(from, *lane->version());
+      if (open && (!next || *open < *next)) next = open;
+    }
+    return next;
+  };
+  for (slot = next_from(0); slot; slot = next_from(*slot + 1)) {
+    const bool may_issue = std::all_of(lanes.begin(), lanes.end(), [&](const Lane* lane) {
+      return !lane->slots()->IsOpen(*slot) || lane->slots()->MayIssue(*slot, *lane->version());
+    });
+    if (may_issue) break;
+  }
+  return slot;
+}
+
+// A task that one of the policies that the ticket counts for has given up, or a new one. Under lag injection the
+// slot's, so that it does not depend on the order in which slots are issued.
+void Exchange::ChooseTask(uint64_t most, std::optional<uint64_t> slot, proto::Ticket* ticket) {
+  std::optional<Rerun> again;
+  for (auto& [policy, lane] : lanes_) {
+    if (lane.to_issue() != most || !lane.rerun()) continue;
+    if (!again) again = lane.rerun();
+    if (lane.rerun()->task == again->task) lane.TakeRerun();
+  }
+  if (again) {
+    ticket->set_task(again->task);
+    ticket->set_seed(again->seed);
+    ticket->set_rerun(again->times);
+  } else {
+    ticket->set_task((uint64_t{options_.incarnation} << 32) + (slot ? SlotTask(*slot) : FreshTask()));
+    ticket->set_seed(SeedOf(options_.config.seed(), "train", ticket->task()));
+  }
+}
+
+// A slot that is issued again gets another task than before.
+uint64_t Exchange::SlotTask(uint64_t slot) {
+  const uint64_t slots = uint64_t{options_.config.train().steps()} * options_.config.train().groups_per_step();
+  return slot + slots * slot_issued_[slot]++;
+}
+
+// One that is no slot's.
+uint64_t Exchange::FreshTask() { return (options_.lags.empty() ? 0 : kBehindSlots) + train_tickets_++; }
 
 void Exchange::OnGroup(double now, const Address& from, const wire::Packet& packet) {
   const proto::Group& group = packet.header.group();

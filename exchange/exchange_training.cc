@@ -6,6 +6,11 @@
 #include "exchange/exchange.h"
 
 namespace tandem {
+namespace {
+
+constexpr double kLeastEss = 0.3;  // of the tokens; below, the gradient rests on a few of them
+
+}  // namespace
 
 void Exchange::OnBatchRequest(const Address& from, proto::BatchRequest request) {
   request.set_policy(PolicyOf(from, request.policy()));
@@ -29,6 +34,7 @@ bool Exchange::ServeBatches(double now) {
     if (stage() == Stage::kTrain && !stopping_ && wait.request.step() == lane.version()) lane.TryCut(Versions(), now);
     rejected |= lane.to_issue() != to_issue;  // their places are free
     WriteRejections(lane, now);
+    WriteOverBound(lane, now);
     return ServeTrainBatch(lane, wait);
   });
   return rejected || batch_waits_.size() != before;
@@ -109,7 +115,7 @@ bool Exchange::ServeSftBatch(const BatchWait& wait, double now) {
   std::vector<Batcher::Entry> entries;
   for (const GroupPtr& group : *groups) entries.push_back({kNeverDue, std::nullopt, group});
   std::vector<wire::Frame> frames;
-  FillBatch(entries, Versions(), now, &batch, &frames);
+  FillBatch(entries, Versions(), now, options_.incarnation, /*mask_before=*/0, &batch, &frames);
   uint32_t& served = sft_served_[request.policy()];
   served = std::max(served, request.step() + 1);
   Answer(wait.from, std::move(header), std::move(frames));
@@ -174,7 +180,7 @@ void Exchange::OnWeightsBegin(const Address& from, proto::WeightsBegin begin) {
     return Refuse(from, absl::InvalidArgumentError(absl::StrCat("no policy is named ", begin.policy())));
   }
   if (attendance_.Find(from.session)->kind() != proto::TRAINER) {
-    fetch_waits_.push_back({from, begin.policy(), begin.version()});
+    fetch_waits_.push_back({from, begin.policy(), begin.version(), begin.in_order()});
     return;
   }
   if (const absl::Status status = CheckTrainer(from, begin.policy(), /*first_rank=*/true); !status.ok()) {
@@ -235,7 +241,7 @@ void Exchange::OnWeightsCommit(double now, const Address& from, proto::WeightsCo
   }
   if (commit.rejected_non_finite()) return OnRejectedStep(now, from, commit);
   Lane& lane = lanes_.at(commit.policy());
-  if (const absl::Status status = lane.store().Commit(commit); !status.ok()) return Refuse(from, status);
+  if (const absl::Status status = lane.store().Commit(commit, now); !status.ok()) return Refuse(from, status);
   const uint32_t number = commit.version().number();
   if (!lane.version() || number > *lane.version()) Published(lane, number, commit.metrics(), now);
   Acknowledge(from);
@@ -261,6 +267,17 @@ void Exchange::Published(Lane& lane, uint32_t number, const proto::StepMetrics& 
   step_began_s_[lane.policy()] = now;
   outlet_->Metrics("step", line, now);
   WriteLedger(lane, now);
+  WarnOfFewSamples(line, now);
+}
+
+void Exchange::WarnOfFewSamples(const proto::StepMetrics& step, double now) {
+  if (step.tokens_trained() == 0 || step.ess() >= kLeastEss) return;
+  const auto [last, first] = few_samples_warned_s_.emplace(step.policy(), now);
+  if (!first && now - last->second < options_.slow_policy_s) return;
+  last->second = now;
+  outlet_->Warn(absl::StrCat(
+      "step ", step.step(), " of ", step.policy(), ": the importance weights leave an effective sample size of ",
+      static_cast<int>(100 * step.ess() + 0.5), " %; a smaller staleness.bound or a smaller learning rate would help"));
 }
 
 void Exchange::OnRejectedStep(double now, const Address& from, const proto::WeightsCommit& commit) {
@@ -285,9 +302,10 @@ void Exchange::OnRejectedStep(double now, const Address& from, const proto::Weig
 
 void Exchange::ServeFetches() {
   std::erase_if(fetch_waits_, [&](const FetchWait& wait) {
-    const StoredWeights* newest = lanes_.at(wait.policy).store().newest();
+    const WeightStore& store = lanes_.at(wait.policy).store();
+    const StoredWeights* newest = store.newest();
     if (newest == nullptr || VersionKey(newest->version) < VersionKey(wait.least)) return false;
-    Answer(wait.from, BeginHeader(wait.policy, *newest));
+    Answer(wait.from, BeginHeader(wait.policy, wait.in_order ? *store.OldestFrom(wait.least) : *newest));
     return true;
   });
 }
@@ -300,6 +318,7 @@ proto::Header Exchange::BeginHeader(const std::string& policy, const StoredWeigh
   begin.set_bytes(weights.bytes);
   begin.set_chunks(weights.chunks.size());
   begin.set_digest(weights.digest);
+  begin.set_published_s(weights.published_s);
   return header;
 }
 

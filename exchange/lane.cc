@@ -11,9 +11,10 @@ Lane::Lane(LaneOptions options)
       gate_(options_.batcher.groups_per_step),
       ledger_(options_.batcher.policy),
       batcher_(options_.batcher),
-      store_(options_.batcher.policy) {
+      store_(options_.batcher.policy, options_.keep_versions) {
   const uint64_t first = options_.first_version, last = options_.last_version;
   to_issue_ = first < last ? (last - first) * options_.batcher.groups_per_step : 0;
+  if (options_.lag) slots_.emplace(*options_.lag, options_.first_version, options_.last_version, groups_per_step());
 }
 
 bool Lane::MayPublish(uint32_t number) const {
@@ -25,13 +26,19 @@ void Lane::Publish(uint32_t number) {
   TANDEM_CHECK(MayPublish(number));
   version_ = number;
   if (!batch_) return;
-  for (const GroupPtr& group : batch_->groups) ledger_.Train(group->header.episodes_size());
+  for (const GroupPtr& group : batch_->groups) {
+    ledger_.Train(group->header.episodes_size());
+    if (slots_) slots_->Close(group->header.ticket().id());
+  }
   batch_.reset();
 }
 
-bool Lane::Admits() const { return version_ && gate_.Admits(next(), int64_t{*version_} + bound()); }
+bool Lane::Admits() const {
+  if (slots_) return version_ && slots_->MayIssueAny(*version_);
+  return version_ && gate_.Admits(next(), int64_t{*version_} + bound());
+}
 
-proto::TicketLimit Lane::Issue(uint64_t ticket, uint32_t episodes, bool counted) {
+proto::TicketLimit Lane::Issue(const proto::Ticket& ticket, bool counted, std::optional<uint64_t> slot) {
   TANDEM_CHECK(version_.has_value());
   proto::TicketLimit limit;
   limit.set_policy(policy());
@@ -41,30 +48,52 @@ proto::TicketLimit Lane::Issue(uint64_t ticket, uint32_t episodes, bool counted)
     limit.set_consume_by(std::numeric_limits<uint32_t>::max());
     return limit;
   }
-  const uint32_t due = *version_ + bound();
-  limit.set_consume_by(due);
+  limit.set_consume_by(*version_ + bound());
+  TANDEM_CHECK(slot.has_value() == slots_.has_value());
+  if (slots_) slots_->Take(*slot, ticket.id(), incarnation(), &limit);
   TANDEM_CHECK(to_issue_ > 0);
   --to_issue_;
-  gate_.Add(due);
-  ledger_.Issue(episodes);
-  in_flight_[ticket] = {due, episodes};
+  Hold(ticket.id(), limit.consume_by());
+  ledger_.Issue(ticket.episodes());
+  in_flight_[ticket.id()] = ticket;
   return limit;
+}
+
+void Lane::Hold(uint64_t ticket, int64_t due) {
+  gate_.Add(due);
+  held_[ticket] = due;
+}
+
+void Lane::Release(uint64_t ticket) {
+  const auto held = held_.find(ticket);
+  TANDEM_CHECK(held != held_.end());
+  gate_.Remove(held->second);
+  held_.erase(held);
+}
+
+void Lane::IssueAgain(uint64_t ticket) {
+  ++to_issue_;
+  if (slots_) slots_->Reopen(ticket);
 }
 
 void Lane::Reissue(uint64_t ticket) {
   const auto it = in_flight_.find(ticket);
-  if (it != in_flight_.end()) ledger_.Reissue(it->second.episodes);
+  if (it != in_flight_.end()) ledger_.Reissue(it->second.episodes());
 }
 
 void Lane::Arrive(const GroupPtr& group) {
   const uint64_t ticket = group->header.ticket().id();
-  if (dropped_.erase(ticket) > 0) rejections_.push_back({"dropped", group});
+  if (const auto why = given_up_.find(ticket); why != given_up_.end()) {
+    rejections_.push_back({why->second, group});
+    given_up_.erase(why);
+  }
   const auto it = in_flight_.find(ticket);
   if (it == in_flight_.end()) return;
-  gate_.Remove(it->second.due);
-  ledger_.Arrive(it->second.episodes);
+  Release(ticket);
+  ledger_.Arrive(it->second.episodes());
   in_flight_.erase(it);
-  gate_.Add(batcher_.Arrive(group));
+  const int64_t due = batcher_.Arrive(group, slots_ ? std::optional(slots_->StepOf(ticket)) : std::nullopt);
+  Hold(ticket, KeepsLate() && due < next() ? kNeverDue : due);
 }
 
 bool Lane::TryCut(const std::vector<proto::PolicyVersion>& versions, double now) {
@@ -77,35 +106,73 @@ bool Lane::TryCut(const std::vector<proto::PolicyVersion>& versions, double now)
   batch_->header.set_policy(policy());
   batch_->header.set_purpose(proto::TRAIN);
   batch_->header.set_step(*version_);
-  FillBatch(*cut, versions, now, &batch_->header, &batch_->frames);
+  const int64_t mask_before = on_limit() == proto::MASK ? start - int64_t{bound()} : 0;
+  FillBatch(*cut, versions, now, incarnation(), mask_before, &batch_->header, &batch_->frames);
   for (const Batcher::Entry& entry : *cut) {
-    gate_.Remove(entry.due);
+    Release(entry.group->header.ticket().id());
     batch_->groups.push_back(entry.group);
   }
-  if (options_.batcher.on_limit == proto::DROP) DropOverdue();
+  NoteOverBound(*cut);
+  LeaveBehind();
   return true;
 }
 
-void Lane::Reject(const Batcher::Entry& entry, const std::string& reason) {
-  gate_.Remove(entry.due);
-  ledger_.RejectBuffered(entry.group->header.episodes_size(), reason);
-  rejections_.push_back({reason, entry.group});
-  ++to_issue_;
+void Lane::NoteOverBound(const std::vector<Batcher::Entry>& cut) {
+  const int64_t oldest_allowed = int64_t{*version_} - int64_t{bound()};
+  for (const Batcher::Entry& entry : cut) {
+    if (!entry.versions || entry.versions->oldest >= oldest_allowed) continue;
+    const uint32_t tokens = TokensBefore(entry.group->header, policy(), incarnation(), oldest_allowed);
+    over_bound_.push_back({entry.group, tokens, entry.versions->oldest});
+  }
 }
 
-void Lane::DropOverdue() {
-  for (const Batcher::Entry& entry : batcher_.TakeOverdue(next())) Reject(entry, "dropped");
+void Lane::Reject(const Batcher::Entry& entry, const std::string& reason) {
+  Release(entry.group->header.ticket().id());
+  ledger_.RejectBuffered(entry.group->header.episodes_size(), reason);
+  rejections_.push_back({reason, entry.group});
+  IssueAgain(entry.group->header.ticket().id());
+}
+
+// Under pace nothing is left behind; and what is over the bound all the same, since its worker ignored the ticket, is
+// taken out by the consumption check.
+void Lane::LeaveBehind() {
+  if (on_limit() == proto::PACE) return;
+  if (KeepsLate()) {
+    // They cannot be consumed in time any more, so they must not keep the gate from admitting others.
+    for (const Batcher::Entry& entry : batcher_.Overdue(next())) {
+      Release(entry.group->header.ticket().id());
+      Hold(entry.group->header.ticket().id(), kNeverDue);
+    }
+  } else {
+    for (const Batcher::Entry& entry : batcher_.TakeOverdue(next()))
+      Reject(entry, GiveUp(entry.group->header.ticket()));
+  }
   for (auto it = in_flight_.begin(); it != in_flight_.end();) {
-    if (it->second.due >= next()) {
+    const auto& [id, ticket] = *it;
+    if (held_.at(id) >= next()) {
       ++it;
       continue;
     }
-    gate_.Remove(it->second.due);
-    ledger_.RejectInFlight(it->second.episodes, "dropped");
-    dropped_.insert(it->first);  // its length and reward are counted once it is here
-    ++to_issue_;
+    Release(id);
+    if (KeepsLate()) {
+      Hold(id, kNeverDue);
+      ++it;
+      continue;
+    }
+    const std::string reason = GiveUp(ticket);
+    ledger_.RejectInFlight(ticket.episodes(), reason);
+    given_up_[id] = reason;  // its length and reward are counted once it is here
+    IssueAgain(id);
     it = in_flight_.erase(it);
   }
+}
+
+// Why the group of this ticket is not trained on.
+std::string Lane::GiveUp(const proto::Ticket& ticket) {
+  if (on_limit() == proto::DROP) return "dropped";
+  if (ticket.rerun() >= options_.batcher.reruns) return "given_up";
+  reruns_.push_back({ticket.task(), ticket.seed(), ticket.rerun() + 1});
+  return "rerun";
 }
 
 void Lane::RejectBatch(const std::string& reason) {
@@ -113,7 +180,7 @@ void Lane::RejectBatch(const std::string& reason) {
   for (const GroupPtr& group : batch_->groups) {
     ledger_.RejectBuffered(group->header.episodes_size(), reason);
     rejections_.push_back({reason, group});
-    ++to_issue_;
+    IssueAgain(group->header.ticket().id());
   }
   batch_.reset();
 }

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,7 +12,9 @@
 #include "exchange/arrived_group.h"
 #include "exchange/batcher.h"
 #include "exchange/gate.h"
+#include "exchange/lag.h"
 #include "exchange/ledger.h"
+#include "exchange/slots.h"
 #include "exchange/weight_store.h"
 #include "proto/message.pb.h"
 
@@ -22,12 +24,27 @@ struct LaneOptions {
   BatcherOptions batcher;
   uint32_t first_version = 0;  // the first one published in this incarnation
   uint32_t last_version = 0;   // of the run: train.steps
+  std::optional<LagModel> lag;
+  size_t keep_versions = 4;  // whose weights stay readable
 };
 
 // A group that this policy's batches go without. One that is given up while it is played comes up once it has arrived.
 struct Rejection {
-  std::string reason;  // "stale", "dropped", "non_finite"
+  std::string reason;  // "stale", "dropped", "rerun", "given_up", "non_finite"
   GroupPtr group;
+};
+
+// A group in a batch that has tokens over the bound: masked out, or trained on all the same.
+struct OverBound {
+  GroupPtr group;
+  uint32_t tokens_over;
+  int64_t oldest;
+};
+
+// A task that is to be played again, and how often it was given up.
+struct Rerun {
+  uint64_t task, seed;
+  uint32_t times;
 };
 
 // No lane knows of another: what one policy does never blocks another's batches or versions. Thread-compatible.
@@ -50,8 +67,15 @@ class Lane {
   // Groups still to be issued so that every step gets its batch and nothing is left over.
   uint64_t to_issue() const { return to_issue_; }
   bool Admits() const;
+  // Under lag injection: the places of groups in the steps that train on them. Null without.
+  const Slots* slots() const { return slots_ ? &*slots_ : nullptr; }
   // Writes a ticket down as issued and returns its limit. Not `counted`: other policies train on it, this one doesn't.
-  proto::TicketLimit Issue(uint64_t ticket, uint32_t episodes, bool counted);
+  // `ticket` has its id, task, seed, episodes and reruns. `slot`: under lag injection, of a ticket that is counted.
+  proto::TicketLimit Issue(const proto::Ticket& ticket, bool counted, std::optional<uint64_t> slot = {});
+  // The task that is next to be played again, if any.
+  std::optional<Rerun> rerun() const { return reruns_.empty() ? std::nullopt : std::optional(reruns_.front()); }
+  // It is being played again, with a ticket that counts for this policy.
+  void TakeRerun() { reruns_.pop_front(); }
   bool Plays(uint64_t ticket) const { return in_flight_.contains(ticket); }
   void Reissue(uint64_t ticket);
   void CountDuplicate(uint32_t episodes) { ledger_.Duplicate(episodes); }
@@ -70,39 +94,52 @@ class Lane {
 
   // Rejections since the last call.
   std::vector<Rejection> TakeRejections() { return std::exchange(rejections_, {}); }
+  // Groups over the bound in batches that were cut since the last call.
+  std::vector<OverBound> TakeOverBound() { return std::exchange(over_bound_, {}); }
 
   const std::string& policy() const { return options_.batcher.policy; }
   uint32_t bound() const { return options_.batcher.bound; }
+  proto::OnLimit on_limit() const { return options_.batcher.on_limit; }
   uint32_t groups_per_step() const { return options_.batcher.groups_per_step; }
   const Ledger& ledger() const { return ledger_; }
+  uint32_t incarnation() const { return options_.batcher.incarnation; }
   WeightStore& store() { return store_; }
   const WeightStore& store() const { return store_; }
 
  private:
-  struct Unit {
-    int64_t due;
-    uint32_t episodes;
-  };
   struct Cut {
     proto::Batch header;
     std::vector<wire::Frame> frames;
     std::vector<GroupPtr> groups;
   };
 
+  // Whether a group over the bound is trained on, or on its tokens within it.
+  bool KeepsLate() const { return on_limit() == proto::MASK || on_limit() == proto::ACCEPT; }
+  void Hold(uint64_t ticket, int64_t due);
+  void Release(uint64_t ticket);
+  // One more group has to be issued in the ticket's place.
+  void IssueAgain(uint64_t ticket);
   void Reject(const Batcher::Entry& entry, const std::string& reason);
-  void DropOverdue();
+  void NoteOverBound(const std::vector<Batcher::Entry>& cut);
+  // After a batch was cut without them: what on_limit says is done with groups that will be over the bound.
+  void LeaveBehind();
+  std::string GiveUp(const proto::Ticket& ticket);
 
   LaneOptions options_;
-  Gate gate_;  // units in flight and in batcher_
+  Gate gate_;                         // groups in flight and in batcher_
+  std::map<uint64_t, int64_t> held_;  // by ticket: the due version that the gate has them under
   Ledger ledger_;
   Batcher batcher_;
   WeightStore store_;
+  std::optional<Slots> slots_;
   std::optional<uint32_t> version_;
   uint64_t to_issue_;
-  std::map<uint64_t, Unit> in_flight_;  // by ticket
-  std::set<uint64_t> dropped_;          // tickets given up while they were played
+  std::map<uint64_t, proto::Ticket> in_flight_;
+  std::map<uint64_t, std::string> given_up_;  // tickets given up while they were played, and why
+  std::deque<Rerun> reruns_;
   std::optional<Cut> batch_;
   std::vector<Rejection> rejections_;
+  std::vector<OverBound> over_bound_;
 };
 
 }  // namespace tandem

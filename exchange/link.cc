@@ -46,13 +46,14 @@ uint32_t WorkerLink::submit_credit() const {
   return credit > unanswered_groups_ ? credit - unanswered_groups_ : 0;
 }
 
-void WorkerLink::FetchWeights(const std::string& policy, const proto::Version& least) {
+void WorkerLink::FetchWeights(const std::string& policy, const proto::Version& least, bool in_order) {
   const auto [fetch, is_new] = fetches_.emplace(policy, Fetch{});
   if (!is_new) return;
   fetch->second.attempt = next_attempt_++;
   proto::Header header;
   header.mutable_weights_begin()->set_policy(policy);
   *header.mutable_weights_begin()->mutable_version() = least;
+  header.mutable_weights_begin()->set_in_order(in_order);
   calls_[client_->Start(std::move(header), {}, Name(policy, least))] = {CallKind::kWeights, policy,
                                                                         fetch->second.attempt};
 }
@@ -136,7 +137,7 @@ void WorkerLink::AskForChunks(const std::string& policy) {
 absl::StatusOr<std::optional<WorkerEvent>> WorkerLink::Join(const std::string& policy) {
   const Fetch fetch = std::move(fetches_.at(policy));
   fetches_.erase(policy);
-  WeightsArrived weights{policy, fetch.begin.version(), {}};
+  WeightsArrived weights{policy, fetch.begin.version(), {}, fetch.begin.published_s()};
   weights.bytes.reserve(fetch.begin.bytes());
   for (const auto& [index, chunk] : fetch.chunks) weights.bytes += *chunk;
   const std::string digest = Digest(weights.bytes);

@@ -33,7 +33,8 @@ struct WeightsArrived {
   std::string policy;
   proto::Version version;
   std::string bytes;
-};  // digest checked
+  double published_s;  // run's clock
+};                     // digest checked
 struct RunFinished {};
 using WorkerEvent = std::variant<TicketsArrived, GroupAnswered, VersionAnnounced, WeightsArrived, RunFinished>;
 
@@ -53,7 +54,7 @@ class WorkerLink {
 
   // Fetches the newest version of `policy` that is at least `least`, chunk by chunk, unless a fetch of that policy is
   // already under way. Ends in WeightsArrived.
-  void FetchWeights(const std::string& policy, const proto::Version& least);
+  void FetchWeights(const std::string& policy, const proto::Version& least, bool in_order = false);
 
   void SetMetrics(proto::RolloutMetrics metrics);  // goes out with the next heartbeat
 

@@ -81,7 +81,10 @@ std::string Value(const Message& message, const FieldDescriptor* field) {
   if (!field->is_repeated()) return Quoted(values.GetString(message, field));
   std::string out = "[";
   for (int i = 0; i < values.FieldSize(message, field); ++i) {
-    absl::StrAppend(&out, i > 0 ? "," : "", values.GetRepeatedUInt32(message, field, i));
+    const bool real = field->cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE;
+    const double number =
+        real ? values.GetRepeatedDouble(message, field, i) : values.GetRepeatedUInt32(message, field, i);
+    absl::StrAppend(&out, i > 0 ? "," : "", Number(number));
   }
   return out + "]";
 }
@@ -89,6 +92,19 @@ std::string Value(const Message& message, const FieldDescriptor* field) {
 std::string Text(const Message& message, const char* name) {
   const FieldDescriptor* field = message.GetDescriptor()->FindFieldByName(name);
   return field == nullptr ? "" : message.GetReflection()->GetString(message, field);
+}
+
+// The numbers of a field: one, or, of a map, each with " KEY" for its name.
+std::vector<std::pair<std::string, double>> Numbers(const Message& message, const FieldDescriptor* field) {
+  if (const auto number = NumberOf(message, field)) return {{"", *number}};
+  std::vector<std::pair<std::string, double>> numbers;
+  if (!field->is_map()) return numbers;
+  for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
+    const Message& entry = message.GetReflection()->GetRepeatedMessage(message, field, i);
+    const auto number = NumberOf(entry, entry.GetDescriptor()->map_value());
+    if (number) numbers.emplace_back(absl::StrCat(" ", Text(entry, "key")), *number);
+  }
+  return numbers;
 }
 
 }  // namespace
@@ -127,7 +143,7 @@ void MetricsWriter::Write(std::string_view kind, const Message& values, double n
 // Curves are grouped by whom they are of: "planner/loss", "planner ledger/buffered", "worker-0/tokens_per_s",
 // "eval final/success". Their x axis is the step where there is one, and seconds otherwise.
 void MetricsWriter::Mirror(std::string_view kind, const Message& values, double now) {
-  if (kind == "rejected" || kind == "non_finite") return;
+  if (kind == "rejected" || kind == "over_bound" || kind == "non_finite") return;
   std::string who = absl::StrCat(Text(values, "policy"), Text(values, "worker"), Text(values, "stage"));
   if (kind == "eval" || who.empty()) {
     who = who.empty() ? std::string(kind) : absl::StrCat("eval ", who);
@@ -139,9 +155,11 @@ void MetricsWriter::Mirror(std::string_view kind, const Message& values, double 
   const auto step = static_cast<int64_t>(step_field ? *NumberOf(values, step_field) : now);
   const double wall_time = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   for (int i = 0; i < type->field_count(); ++i) {
-    const auto value = NumberOf(values, type->field(i));
-    if (!value || type->field(i) == step_field || !std::isfinite(*value)) continue;
-    tensorboard_->Scalar(absl::StrCat(who, "/", type->field(i)->name()), step, *value, wall_time);
+    const FieldDescriptor* field = type->field(i);
+    for (const auto& [name, value] : Numbers(values, field)) {
+      if (field == step_field || !std::isfinite(value)) continue;
+      tensorboard_->Scalar(absl::StrCat(who, "/", field->name(), name), step, value, wall_time);
+    }
   }
   if (now - flushed_s_ < kFlushEvery_s) return;
   flushed_s_ = now;

@@ -38,8 +38,10 @@ class Service final : public Outlet {
     options.trainer_silence_s = transport.deadline_s();
     options.max_message_bytes = transport.max_message_bytes();
     TANDEM_ASSIGN_OR_RETURN(server_, wire::Server::Bind(context, clock_, options));
+    TANDEM_ASSIGN_OR_RETURN(LagModels lags, MakeLagModels(run_.config, run_.run_folder));
     exchange_ = std::make_unique<Exchange>(
-        ExchangeOptions{run_.config, run_.run_name, run_.incarnation, run_.resume, clock_.Now()}, this);
+        ExchangeOptions{run_.config, run_.run_name, run_.incarnation, run_.resume, std::move(lags), clock_.Now()},
+        this);
     server_->set_welcome(exchange_->MakeWelcome(clock_.Now()));
     LogInfo("listening on ", server_->endpoint());
     if (run_.on_bound) run_.on_bound(server_->endpoint());

@@ -63,7 +63,7 @@ absl::Status WeightStore::Chunk(const proto::WeightsChunk& chunk, const wire::Fr
   return absl::OkStatus();
 }
 
-absl::Status WeightStore::Commit(const proto::WeightsCommit& commit) {
+absl::Status WeightStore::Commit(const proto::WeightsCommit& commit, double now) {
   const std::string name = Name(commit.version());
   if (!staged_ || VersionKey(staged_->weights.version) != VersionKey(commit.version())) {
     return absl::InvalidArgumentError(absl::StrCat("COMMIT of ", name, " without its BEGIN"));
@@ -82,6 +82,7 @@ absl::Status WeightStore::Commit(const proto::WeightsCommit& commit) {
   }
   const bool repeated = !digests_.emplace(VersionKey(weights.version), digest).second;
   if (repeated) return absl::OkStatus();
+  weights.published_s = now;
   stored_.push_back(std::move(weights));
   while (stored_.size() > keep_) stored_.pop_front();
   return absl::OkStatus();
@@ -90,6 +91,13 @@ absl::Status WeightStore::Commit(const proto::WeightsCommit& commit) {
 const StoredWeights* WeightStore::Find(const proto::Version& version) const {
   for (const StoredWeights& weights : stored_) {
     if (VersionKey(weights.version) == VersionKey(version)) return &weights;
+  }
+  return nullptr;
+}
+
+const StoredWeights* WeightStore::OldestFrom(const proto::Version& least) const {
+  for (const StoredWeights& weights : stored_) {
+    if (VersionKey(weights.version) >= VersionKey(least)) return &weights;
   }
   return nullptr;
 }

@@ -20,6 +20,7 @@ struct StoredWeights {
   uint64_t bytes = 0;
   std::string digest;
   std::vector<wire::Frame> chunks;
+  double published_s = 0;  // run's clock
 };
 
 // Weights come as BEGIN, CHUNK..., COMMIT and become visible whole, with the digest checked, or not at all. A version
@@ -39,12 +40,14 @@ class WeightStore {
 
   // Makes the staged version the newest. kInvalidArgument: incomplete; kDataLoss: the digest does not fit, and what was
   // staged is forgotten.
-  absl::Status Commit(const proto::WeightsCommit& commit);
+  absl::Status Commit(const proto::WeightsCommit& commit, double now = 0);
 
   // Null before the first commit.
   const StoredWeights* newest() const { return stored_.empty() ? nullptr : &stored_.back(); }
   // Null when that version is not kept (any more).
   const StoredWeights* Find(const proto::Version& version) const;
+  // The oldest version kept that is not older than `least`; null when there is none.
+  const StoredWeights* OldestFrom(const proto::Version& least) const;
 
  private:
   using Key = std::pair<uint32_t, uint32_t>;  // incarnation, number

@@ -80,6 +80,7 @@ class Reader {
   absl::Status ReadField(const YAML::Node& node, const std::string& path, Message* message,
                          const FieldDescriptor* field) {
     if (field->is_map()) return ReadMap(node, path, message, field);
+    if (IsList(field)) return ReadList(node, path, message, field);
     if (IsSection(field)) {
       return ReadSection(node, path, message->GetReflection()->MutableMessage(message, field));
     }
@@ -111,6 +112,23 @@ class Reader {
       }
       if (!seen.insert(name).second) return places_->Error(entry_path, "given twice");
       TANDEM_RETURN_IF_ERROR(ReadSection(pair.second, entry_path, MutableEntry(message, field, name)));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadList(const YAML::Node& node, const std::string& path, Message* message,
+                        const FieldDescriptor* field) {
+    const proto::Key& key = KeyOf(field);
+    const auto expected = [&](const std::string& found) {
+      return places_->Error(path, absl::StrCat("expected ", ExpectedText(field), ", found ", found));
+    };
+    if (!node.IsSequence()) return expected(Found(node));
+    if (node.size() < key.min() || node.size() > key.max()) return expected(absl::StrCat(node.size(), " entries"));
+    message->GetReflection()->ClearField(message, field);
+    for (const YAML::Node& entry : node) {
+      uint32_t number = 0;
+      if (!entry.IsScalar() || entry.Tag() == "!" || !Parse(entry.Scalar(), &number)) return expected(Found(entry));
+      message->GetReflection()->AddUInt32(message, field, number);
     }
     return absl::OkStatus();
   }
@@ -262,10 +280,10 @@ absl::Status CheckEffectsBelow(const Message& message, const std::string& path, 
         TANDEM_RETURN_IF_ERROR(CheckEffectsBelow(*FindEntry(message, field, name), Join(below, name), places));
       }
     } else if (IsSection(field)) {
-      if (reflection->HasField(message, field)) {
+      if (IsGiven(message, field)) {
         TANDEM_RETURN_IF_ERROR(CheckEffectsBelow(reflection->GetMessage(message, field), below, places));
       }
-    } else if (reflection->HasField(message, field) && !HasEffect(message, field)) {
+    } else if (IsGiven(message, field) && !HasEffect(message, field)) {
       return places.Error(below, absl::StrCat("has no effect here: it needs ",
                                               absl::StrReplaceAll(KeyOf(field).when(), {{"=", ": "}, {"|", " or "}})));
     }

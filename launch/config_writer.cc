@@ -20,18 +20,21 @@ class Writer {
     for (int i = 0; i < type->field_count(); ++i) {
       const FieldDescriptor* field = type->field(i);
       if (style_.without_local && KeyOf(field).local()) continue;
-      if (field->is_map()) {
-        if (reflection->FieldSize(message, field) > 0) Map(message, field, depth);
+      if (IsSection(field) && !IsGiven(message, field)) {
+        if (style_.documented) Unset(field, depth);
+      } else if (field->is_map()) {
+        Map(message, field, depth);
       } else if (IsSection(field)) {
-        if (!reflection->HasField(message, field)) continue;
         Header(field, depth);
         Section(reflection->GetMessage(message, field), depth + 1);
-      } else if (reflection->HasField(message, field)) {
+      } else if (IsGiven(message, field)) {
         Comment(field, depth);
         Line(depth, absl::StrCat(field->name(), ": ", ScalarText(message, field)));
       } else if (style_.documented && !HasEffect(message, field)) {
         Comment(field, depth);
         Line(depth, absl::StrCat("# ", field->name(), ": has no effect here"));
+      } else if (style_.documented) {
+        Unset(field, depth);
       }
     }
   }
@@ -45,6 +48,12 @@ class Writer {
       Line(depth + 1, name + ":");
       Section(*FindEntry(message, field, name), depth + 2);
     }
+  }
+
+  void Unset(const FieldDescriptor* field, int depth) {
+    if (depth == 0) text += "\n";
+    Comment(field, depth);
+    Line(depth, absl::StrCat("# ", field->name(), ": unset"));
   }
 
   void Header(const FieldDescriptor* field, int depth) {

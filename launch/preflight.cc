@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
+#include "exchange/lag.h"
 #include "launch/config_check.h"
 #include "policy/device.h"
 #include "proto/wire/client.h"
@@ -63,6 +64,13 @@ absl::Status CheckDevices(const LoadedConfig& loaded) {
   return loaded.places.Error(keys.front(), absl::StrCat("cuda was asked for: ", device.status().message()));
 }
 
+absl::Status CheckLags(const LoadedConfig& loaded) {
+  const absl::Status status = MakeLagModels(loaded.config, loaded.folder).status();
+  const std::string message(status.message());
+  const std::pair<std::string, std::string> parts = absl::StrSplit(message, absl::MaxSplits(": ", 1));
+  return absl::StartsWith(parts.first, "lag.") ? loaded.places.Error(parts.first, parts.second) : status;
+}
+
 // A port in use is found out here, and not when all processes have been started.
 absl::Status CheckEndpoint(const LoadedConfig& loaded) {
   const std::string& endpoint = loaded.config.transport().endpoint();
@@ -95,6 +103,7 @@ absl::Status CheckBeforeRun(const LoadedConfig& loaded) {
   int64_t planner = 0, executor = 0;
   TANDEM_RETURN_IF_ERROR(LongestPrompts(loaded, source, &planner, &executor));
   TANDEM_RETURN_IF_ERROR(CheckContexts(loaded, planner, executor));
+  TANDEM_RETURN_IF_ERROR(CheckLags(loaded));
   TANDEM_RETURN_IF_ERROR(CheckDevices(loaded));
   return CheckEndpoint(loaded);
 }

@@ -91,6 +91,13 @@ absl::Status FillRunFolder(const std::string& run_folder, LoadedConfig* loaded) 
     TANDEM_RETURN_IF_ERROR(WriteFileAtomically(run_folder + "/tasks.jsonl", tasks));
     environment->set_tasks("tasks.jsonl");
   }
+  for (auto& [policy, lag] : *loaded->config.mutable_lag()) {
+    if (!lag.has_trace()) continue;
+    TANDEM_ASSIGN_OR_RETURN(const std::string trace, ReadFile((fs::path(loaded->folder) / lag.trace()).string()));
+    const std::string file = absl::StrCat("lag-", policy, ".txt");
+    TANDEM_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(run_folder, "/", file), trace));
+    lag.set_trace(file);
+  }
   loaded->folder = run_folder;
   return WriteFileAtomically(ConfigFile(run_folder), WriteYaml(loaded->config));
 }

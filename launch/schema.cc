@@ -70,6 +70,8 @@ void SetDefault(Message* message, const FieldDescriptor* field) {
 
 const proto::Key& KeyOf(const FieldDescriptor* field) { return field->options().GetExtension(proto::key); }
 
+bool IsList(const FieldDescriptor* field) { return field->is_repeated() && !field->is_map(); }
+
 bool IsSection(const FieldDescriptor* field) { return field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE; }
 
 std::vector<std::string> KeyNames(const google::protobuf::Descriptor* type) {
@@ -86,6 +88,7 @@ std::vector<std::string> EnumNames(const FieldDescriptor* field) {
 }
 
 std::string ExpectedText(const FieldDescriptor* field) {
+  if (IsList(field)) return absl::StrCat("a list of ", NumberText(KeyOf(field).max()), " whole numbers");
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_UINT32:
       return absl::StrCat("a whole number", KeyOf(field).has_min() || KeyOf(field).has_max() ? "" : " of at least 0",
@@ -105,6 +108,13 @@ std::string ExpectedText(const FieldDescriptor* field) {
 
 std::string ScalarText(const Message& message, const FieldDescriptor* field) {
   const auto* reflection = message.GetReflection();
+  if (IsList(field)) {
+    std::vector<uint32_t> numbers;
+    for (int i = 0; i < reflection->FieldSize(message, field); ++i) {
+      numbers.push_back(reflection->GetRepeatedUInt32(message, field, i));
+    }
+    return absl::StrCat("[", absl::StrJoin(numbers, ", "), "]");
+  }
   switch (field->cpp_type()) {
     case FieldDescriptor::CPPTYPE_UINT32:
       return absl::StrCat(reflection->GetUInt32(message, field));
@@ -119,7 +129,13 @@ std::string ScalarText(const Message& message, const FieldDescriptor* field) {
   }
 }
 
+bool IsGiven(const Message& message, const FieldDescriptor* field) {
+  const auto* reflection = message.GetReflection();
+  return field->is_repeated() ? reflection->FieldSize(message, field) > 0 : reflection->HasField(message, field);
+}
+
 std::string DefaultText(const FieldDescriptor* field) {
+  if (IsList(field) || KeyOf(field).unset()) return "unset";
   const Message* prototype =
       google::protobuf::MessageFactory::generated_factory()->GetPrototype(field->containing_type());
   return ScalarText(*prototype, field);
@@ -145,8 +161,8 @@ void FillDefaults(Message* message) {
     if (field->is_map()) {
       for (const std::string& name : EntryNames(*message, field)) FillDefaults(MutableEntry(message, field, name));
     } else if (IsSection(field)) {
-      FillDefaults(reflection->MutableMessage(message, field));
-    } else if (!reflection->HasField(*message, field)) {
+      if (IsGiven(*message, field) || !KeyOf(field).unset()) FillDefaults(reflection->MutableMessage(message, field));
+    } else if (!IsGiven(*message, field) && !IsList(field) && !KeyOf(field).unset()) {
       SetDefault(message, field);
     }
   }

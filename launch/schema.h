@@ -18,6 +18,8 @@ using google::protobuf::Message;
 const proto::Key& KeyOf(const FieldDescriptor* field);
 
 bool IsSection(const FieldDescriptor* field);  // a message: keys below it
+bool IsList(const FieldDescriptor* field);     // of numbers; `min` and `max` are those of its length
+bool IsGiven(const Message& message, const FieldDescriptor* field);
 std::vector<std::string> KeyNames(const google::protobuf::Descriptor* type);
 std::vector<std::string> EnumNames(const FieldDescriptor* field);  // as YAML writes them: in lower case
 

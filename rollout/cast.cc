@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "exchange/lag.h"
 #include "rollout/model_shape.h"
 
 namespace tandem {
@@ -49,6 +50,10 @@ absl::StatusOr<std::unique_ptr<Cast>> Cast::CreateForRun(const proto::Config& co
     if (!cast->engines_.contains(policy)) {
       const ModelConfig shape = ModelShape(found->second.model(), cast->tokenizer_.vocabulary());
       TANDEM_RETURN_IF_ERROR(Annotate(cast->AddEngine(policy, shape, factory), absl::StrCat("policies.", policy)));
+      const auto lag = config.lag().find(policy);
+      if (lag != config.lag().end()) {
+        cast->engines_.at(policy)->Keep(MostLag(lag->second, found->second.staleness().bound()));
+      }
     }
     cast->Seat(role, policy);
   }
@@ -102,6 +107,9 @@ bool Cast::ReadyFor(const proto::Ticket& ticket) const {
     const auto found = engines_.find(limit.policy());
     if (found == engines_.end()) continue;  // a policy that plays no role here
     if (found->second->version() < VersionId{limit.least().incarnation(), limit.least().number()}) return false;
+    for (const proto::VersionRun& writer : limit.writers()) {
+      if (!found->second->Holds({writer.version().incarnation(), writer.version().number()})) return false;
+    }
   }
   return true;
 }

@@ -1,5 +1,6 @@
 #include "rollout/group_play.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/status.h"
@@ -21,6 +22,19 @@ Readable ReadableEpisode(const proto::Ticket& ticket, size_t index) {
   }
 }
 
+// Lag injection: who reads in the rows of a turn. The row of a prompt's last token gives the first token of output.
+Readers ReadersFor(const proto::Ticket& ticket, const std::string& policy, size_t prompt) {
+  Readers readers;
+  for (const proto::TicketLimit& limit : ticket.limits()) {
+    if (limit.policy() != policy) continue;
+    for (const proto::VersionRun& writer : limit.writers()) {
+      const uint32_t rows = writer.count() + (readers.empty() ? static_cast<uint32_t>(prompt) - 1 : 0);
+      readers.push_back({{writer.version().incarnation(), writer.version().number()}, rows});
+    }
+  }
+  return readers;
+}
+
 }  // namespace
 
 GroupPlay::GroupPlay(proto::Ticket ticket, Task task) : ticket_(std::move(ticket)), task_(std::move(task)) {}
@@ -35,6 +49,8 @@ absl::StatusOr<std::unique_ptr<GroupPlay>> GroupPlay::Start(const Cast& cast, pr
   const proto::Ticket& t = play->ticket_;
   const Team& team = cast.team(t.purpose());
   play->unfinished_ = static_cast<int>(t.episodes());
+  const bool lagged =
+      std::any_of(t.limits().begin(), t.limits().end(), [](const auto& l) { return l.writers_size() > 0; });
   play->episodes_.reserve(t.episodes());
   for (uint32_t i = 0; i < t.episodes(); ++i) {
     EpisodeStart start;
@@ -42,6 +58,9 @@ absl::StatusOr<std::unique_ptr<GroupPlay>> GroupPlay::Start(const Cast& cast, pr
     start.seed = t.seed();
     start.temperature = t.temperature();
     start.measured = t.purpose() == proto::EVAL;
+    if (lagged) {
+      start.readers = [&t](const std::string& policy, size_t prompt) { return ReadersFor(t, policy, prompt); };
+    }
     play->episodes_.push_back(std::make_unique<Episode>(cast.setting(), team, play->task_, start));
     play->episodes_.back()->Play(&PlanExecute, &play->unfinished_);
   }

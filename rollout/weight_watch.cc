@@ -1,5 +1,6 @@
 #include "rollout/weight_watch.h"
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -23,21 +24,28 @@ void WeightWatch::Fetch() {
     if (found == cast_->engines().end()) continue;  // plays no role here
     const Engine& engine = *found->second;
     if (engine.has_weights() && engine.version() >= policy.newest) continue;
+    VersionId wanted = policy.newest;
+    if (engine.keeps() > 0) {
+      // Tickets may name any of those that are kept: none is skipped.
+      const bool same = engine.has_weights() && engine.version().incarnation == wanted.incarnation;
+      wanted.number = same ? engine.version().number + 1 : wanted.number - std::min(wanted.number, engine.keeps());
+    }
     proto::Version least;
-    least.set_incarnation(policy.newest.incarnation);
-    least.set_number(policy.newest.number);
-    link_->FetchWeights(name, least);
+    least.set_incarnation(wanted.incarnation);
+    least.set_number(wanted.number);
+    link_->FetchWeights(name, least, /*in_order=*/engine.keeps() > 0);
     policy.fetching = true;
   }
 }
 
-absl::Status WeightWatch::Install(const WeightsArrived& weights) {
+absl::Status WeightWatch::Install(const WeightsArrived& weights, double now) {
   policies_[weights.policy].fetching = false;
   HeardOf(weights.policy, weights.version);
   const auto found = cast_->engines().find(weights.policy);
   if (found == cast_->engines().end()) return absl::OkStatus();
   Engine& engine = *found->second;
   const VersionId version{weights.version.incarnation(), weights.version.number()};
+  const bool replaces = engine.has_weights();
   if (engine.has_weights() && version <= engine.version()) return absl::OkStatus();
   const std::string what = absl::StrCat("weights of ", weights.policy, " ", version.incarnation, "-", version.number);
   if (weights.bytes.size() % sizeof(float) != 0) {
@@ -47,8 +55,19 @@ absl::Status WeightWatch::Install(const WeightsArrived& weights) {
   std::memcpy(flat.data(), weights.bytes.data(), weights.bytes.size());
   TANDEM_RETURN_IF_ERROR(Annotate(engine.Install(version, flat), what));
   ++installed_;
+  if (replaces) {
+    auto& [sum, count] = lags_[weights.policy];
+    sum += now - weights.published_s;
+    ++count;
+  }
   LogDebug("installed ", what);
   return absl::OkStatus();
+}
+
+std::map<std::string, double> WeightWatch::TakePublishLags() {
+  std::map<std::string, double> means;
+  for (const auto& [policy, lag] : std::exchange(lags_, {})) means[policy] = lag.first / lag.second;
+  return means;
 }
 
 }  // namespace tandem

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "exchange/link.h"
@@ -24,7 +25,11 @@ class WeightWatch {
 
   // Installs; live turns go on with the new weights at the next step. kInvalidArgument: not the size of the policy's
   // model.
-  absl::Status Install(const WeightsArrived& weights);
+  absl::Status Install(const WeightsArrived& weights, double now);
+
+  // By policy, the mean time from a version's publishing to its installation here, over the versions that were
+  // installed since the last call in place of an older one.
+  std::map<std::string, double> TakePublishLags();
 
   uint32_t installed() const { return installed_; }  // versions, since the start
 
@@ -39,6 +44,7 @@ class WeightWatch {
   WorkerLink* const link_;
   std::map<std::string, Policy> policies_;
   uint32_t installed_ = 0;
+  std::map<std::string, std::pair<double, uint32_t>> lags_;  // sum and number
 };
 
 }  // namespace tandem

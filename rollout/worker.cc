@@ -86,7 +86,7 @@ class Worker {
 
   absl::Status On(WeightsArrived& event) {
     can_go_on_ = true;
-    return weights_.Install(event);
+    return weights_.Install(event, clock_.Now());
   }
 
   absl::Status On(RunFinished&) {
@@ -160,6 +160,7 @@ class Worker {
     metrics_.set_groups_in_play(static_cast<uint32_t>(playing_.size()));
     metrics_.set_swaps(weights_.installed() - swaps_reported_);
     metrics_.set_interval_s(interval_s);
+    for (const auto& [policy, lag_s] : weights_.TakePublishLags()) (*metrics_.mutable_publish_lag_s())[policy] = lag_s;
     link_.SetMetrics(std::exchange(metrics_, {}));
     tokens_reported_ = tokens;
     swaps_reported_ = weights_.installed();

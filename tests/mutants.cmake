@@ -36,6 +36,10 @@ tandem_exchange_mutant(no_admission_rule gate.cc property_test
   ExchangeScheduleTest.EveryPromiseIsKept/0)
 tandem_exchange_mutant(no_consumption_check batcher.cc property_test
   ExchangeScheduleTest.NothingStaleIsTrainedOnEvenWhenWorkersIgnoreTheirTickets/0)
+tandem_exchange_mutant(no_mask batcher.cc property_test
+  ExchangeScheduleTest.EveryPromiseIsKept/0)
+tandem_exchange_mutant(lag_ignored slots.cc property_test
+  ExchangeScheduleTest.TheLagIsWhatWasAskedFor/0)
 tandem_exchange_mutant(arrival_order batcher.cc property_test
   ExchangePropertyTest.WithBoundZeroBatchesDoNotDependOnTheOrderOfArrival)
 tandem_exchange_mutant(fifo_not_edf batcher.cc batcher_test BatcherTest.TakesTheEarliestDeadlineFirst)

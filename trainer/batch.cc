@@ -39,6 +39,41 @@ absl::Status FillAges(const proto::Turn& turn, uint32_t start, TrainingTurn& out
   return absl::OkStatus();
 }
 
+uint32_t NumberOf(const google::protobuf::RepeatedPtrField<proto::PolicyVersion>& versions, const std::string& policy,
+                  uint32_t otherwise) {
+  for (const proto::PolicyVersion& version : versions) {
+    if (version.policy() == policy) return version.version().number();
+  }
+  return otherwise;
+}
+
+// [partners]
+std::vector<int32_t> Drift(const proto::Group& group, const proto::Episode& episode,
+                           const std::vector<std::string>& partners) {
+  std::vector<int32_t> drift;
+  for (const std::string& partner : partners) {
+    const uint32_t now = NumberOf(group.at_batch(), partner, 0);
+    int32_t most = -1;
+    for (const proto::Turn& turn : episode.turns()) {
+      if (turn.policy() != partner) continue;
+      for (const proto::VersionRun& run : turn.version_runs()) {
+        most = std::max(most, static_cast<int32_t>(now - run.version().number()));
+      }
+    }
+    drift.push_back(most);
+  }
+  return drift;
+}
+
+std::vector<std::string> Partners(const proto::Batch& batch, const std::string& policy) {
+  std::vector<std::string> partners;
+  if (batch.groups().empty()) return partners;
+  for (const proto::PolicyVersion& version : batch.groups(0).at_batch()) {
+    if (version.policy() != policy) partners.push_back(version.policy());
+  }
+  return partners;
+}
+
 absl::Status CheckTokens(const TrainingTurn& turn, const ModelConfig& shape) {
   if (turn.prompt_ids.empty()) return absl::InvalidArgumentError(absl::StrCat(Name(turn), ": has no prompt"));
   if (turn.length() > shape.context) {
@@ -70,7 +105,8 @@ absl::StatusOr<TrainingTurn> MakeTurn(const proto::Batch& batch, uint64_t ticket
                     .sampled_logprobs = view.sampled_logprobs,
                     .model_logprobs = view.model_logprobs,
                     .loss_mask = view.loss_mask,
-                    .ages = {}};
+                    .ages = {},
+                    .drift = {}};
   if (train) {
     TANDEM_RETURN_IF_ERROR(FillAges(*view.turn, batch.step(), turn));
   } else {
@@ -87,6 +123,8 @@ int64_t TrainingTurn::unmasked() const {
 
 absl::StatusOr<UnpackedBatch> Unpack(const TrainingBatch& batch, const std::string& policy, const ModelConfig& shape) {
   UnpackedBatch out;
+  out.partners = Partners(batch.header, policy);
+  const bool train = batch.header.purpose() == proto::TRAIN;
   std::vector<std::tuple<uint64_t, uint32_t, double>> rewards;  // ticket, episode, reward
   for (int g = 0; g < batch.header.groups_size(); ++g) {
     const proto::Group& group = batch.header.groups(g);
@@ -101,7 +139,7 @@ absl::StatusOr<UnpackedBatch> Unpack(const TrainingBatch& batch, const std::stri
     TANDEM_RETURN_IF_ERROR(Annotate(CheckGroup(group, frames), absl::StrCat("batch of ", policy, ", ticket ", ticket)));
     for (const proto::Episode& episode : group.episodes()) {
       const std::optional<float> reward = TeamReward(episode);
-      if (batch.header.purpose() == proto::TRAIN && !reward) {
+      if (train && !reward) {
         return absl::InvalidArgumentError(absl::StrCat("batch of ", policy, ", ticket ", ticket, ", episode ",
                                                        episode.episode(), ": has no reward named team"));
       }
@@ -111,6 +149,9 @@ absl::StatusOr<UnpackedBatch> Unpack(const TrainingBatch& batch, const std::stri
       if (view.turn->policy() != policy) continue;
       TANDEM_ASSIGN_OR_RETURN(TrainingTurn turn, MakeTurn(batch.header, ticket, view));
       TANDEM_RETURN_IF_ERROR(CheckTokens(turn, shape));
+      const uint32_t start = batch.header.step();
+      if (train) turn.queued = static_cast<int32_t>(start - NumberOf(group.at_arrival(), policy, start));
+      if (train) turn.drift = Drift(group, *view.episode, out.partners);
       out.turns.push_back(std::move(turn));
     }
   }

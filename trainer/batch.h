@@ -28,6 +28,8 @@ struct TrainingTurn {
   std::span<const float> model_logprobs;    // [output]
   std::span<const uint8_t> loss_mask;       // [output]
   std::vector<int32_t> ages;                // [output] staleness of each token; the warm start: 0
+  int32_t queued = 0;                       // how many versions the policy has moved on since the group arrived
+  std::vector<int32_t> drift;               // [partners] see UnpackedBatch; -1: that partner wrote nothing
 
   int64_t length() const { return static_cast<int64_t>(prompt_ids.size() + output_ids.size()); }
   int64_t unmasked() const;  // output tokens with loss_mask 1
@@ -37,6 +39,9 @@ struct UnpackedBatch {
   std::vector<TrainingTurn> turns;  // of the policy, in canonical order: ticket, episode, role, node
   uint32_t episodes = 0;            // of the batch, also those without a turn of the policy
   double reward_mean = 0;           // over these episodes
+  // The other policies, by name. A turn's drift with respect to one is its version when the batch was cut minus the
+  // oldest version of it that wrote anything in the turn's episode.
+  std::vector<std::string> partners;
 };
 
 // The order of the groups, episodes and turns within `batch` does not matter: the result is in canonical order, so that

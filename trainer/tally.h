@@ -23,18 +23,21 @@ class StepTally {
   // Adds up over the ranks. `device`: where the collective's tensors live.
   absl::Status Reduce(Collective& collective, const std::string& device);
 
-  // Fills in importance_weight_mean, ess, clip_fraction, kl, entropy, loss, grad_norm, mismatch, tokens_trained.
+  // Fills in importance_weight_mean, ess, clip_fraction, kl, entropy, loss, grad_norm, mismatch, tokens_trained,
+  // log_ratio_by_age.
   void Fill(proto::StepMetrics& metrics) const;
 
  private:
   enum Sum { kTokens, kWeight, kWeightSquared, kClipped, kKl, kEntropy, kLoss, kMismatch, kMismatchTokens, kSums };
+  static constexpr size_t kAges = 65;  // 0 to 63, and older
   std::array<double, kSums> sums_ = {};
+  std::array<double, kAges> log_ratio_ = {}, log_ratio_tokens_ = {};  // by age
   double norms_ = 0;
   int minibatches_ = 0;
 };
 
-// What is known of a batch without training on it: episodes, turns, reward_mean, mixed_version_turns; and of its turns
-// with group >= 0 by token: staleness_mean, staleness_max and its histogram.
+// What is known of a batch without training on it: episodes, turns, reward_mean, mixed_version_turns, mask_fraction;
+// and of its turns with group >= 0 by token: staleness (mean, p95, max, histogram, in flight and in the queue), drift.
 void FillBatchMetrics(const UnpackedBatch& batch, std::span<const int64_t> group, proto::StepMetrics& metrics);
 
 }  // namespace tandem

@@ -111,6 +111,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Open(const TrainerRun& run, zm
                                                           .timeout_s = run.config.transport().deadline_s()},
                                                          t->device_));
   TANDEM_ASSIGN_OR_RETURN(t->link_, Connect(run, context, t->clock_, stop));
+  if (stop) return absl::CancelledError("told to stop before the first step");  // nothing is learned, nothing kept
   TANDEM_ASSIGN_OR_RETURN(t->updater_, Updater::Create({.policy = run.policy,
                                                         .config = config,
                                                         .shape = TrainerModelShape(config.model(), run.vocabulary),

@@ -87,7 +87,9 @@ absl::StatusOr<StepResult> Updater::TakeStep(const TrainingBatch& batch) {
   const bool supervised = batch.header.purpose() == proto::SFT;
   const uint32_t step = batch.header.step();
   TANDEM_ASSIGN_OR_RETURN(const UnpackedBatch unpacked, Unpack(batch, options_.policy, options_.shape));
-  if (!supervised) TANDEM_RETURN_IF_ERROR(CheckStaleness(unpacked, options_.config.staleness().bound()));
+  const proto::StalenessConfig& staleness = options_.config.staleness();
+  const bool bounded = !supervised && staleness.on_limit() != proto::ACCEPT;
+  if (bounded) TANDEM_RETURN_IF_ERROR(CheckStaleness(unpacked, staleness.bound()));
 
   const Advantages advantages =
       supervised ? AllTurns(unpacked.turns) : GroupAdvantages(unpacked.turns, options_.config.advantage());

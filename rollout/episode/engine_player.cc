@@ -18,6 +18,7 @@ class EnginePlayer final : public Player {
     request.max_new_tokens = turn.seat().max_new_tokens;
     request.stop_id = CharacterTokenizer::kEnd;
     request.random_key = turn.random_key();
+    request.readers = turn.readers();
     TANDEM_ASSIGN_OR_RETURN(turn.request, engine_->Submit(
                                               std::move(request), [&turn](int32_t id) { turn.OnToken(id); },
                                               [&turn](GenerateResult result) { turn.OnDone(std::move(result)); }));

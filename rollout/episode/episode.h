@@ -24,11 +24,15 @@ struct Setting {
   int max_nodes;
 };
 
+// Which versions read in the rows of a turn: of a seat's policy and with a prompt of so many tokens.
+using ReadersOf = std::function<Readers(const std::string& policy, size_t prompt)>;
+
 struct EpisodeStart {
   uint32_t index = 0;  // within the group
   uint64_t seed = 0;   // of the group
   float temperature = 1;
   bool measured = false;  // whether the measures of an evaluation are wanted
+  ReadersOf readers;      // empty: whichever is the engine's newest
 };
 
 // What a program says of its episode.

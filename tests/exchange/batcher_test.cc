@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "proto/group.h"
 #include "tests/exchange/fixtures.h"
 
 namespace tandem {
@@ -111,11 +112,65 @@ TEST(FillBatchTest, SaysWhatTheVersionsWereAndHowLongGroupsWaited) {
   version.set_policy("p");
   proto::Batch batch;
   std::vector<wire::Frame> frames;
-  FillBatch({{6, 5, group}}, {version}, /*now=*/5, &batch, &frames);
+  FillBatch({{6, WrittenBy{5, 5}, group}}, {version}, /*now=*/5, /*incarnation=*/0, /*mask_before=*/0, &batch, &frames);
   EXPECT_EQ(batch.groups(0).at_batch_size(), 1);
   EXPECT_EQ(batch.groups(0).queued_s(), 3);
   EXPECT_EQ(frames.size(), 1u);
   EXPECT_EQ(group->header.at_batch_size(), 0);  // other policies cut theirs at another time
+}
+
+// Versions 3 4 4 5 of "p", one turn of "other" before it.
+std::shared_ptr<ArrivedGroup> GroupWithMask(const std::string& mask) {
+  auto group = MakeGroup(1, "p", {3, 4, 4, 5});
+  proto::Episode* episode = group->header.mutable_episodes(0);
+  *episode->add_turns() = episode->turns(0);
+  episode->mutable_turns(0)->set_policy("other");
+  group->frames.assign(kFramesPerGroup, wire::MakeFrame("unchanged"));
+  group->frames[kLossMask] = wire::MakeFrame(mask);
+  return group;
+}
+
+TEST(FillBatchTest, MasksTheTokensOfThePolicyThatAreTooOld) {
+  const std::string ones(8, '\1');
+  const auto group = GroupWithMask(ones);
+  proto::Batch batch;
+  batch.set_policy("p");
+  std::vector<wire::Frame> frames;
+  FillBatch({{7, WrittenBy{3, 5}, group}}, {}, /*now=*/0, /*incarnation=*/0, /*mask_before=*/5, &batch, &frames);
+  ASSERT_EQ(frames.size(), kFramesPerGroup);
+  EXPECT_EQ(*frames[kLossMask], std::string("\1\1\1\1\0\0\0\1", 8));
+  EXPECT_EQ(*frames[kIds], "unchanged");
+  EXPECT_EQ(*group->frames[kLossMask], ones);  // other policies train on the same group
+}
+
+TEST(FillBatchTest, WhatWasMaskedStaysSo) {
+  const auto group = GroupWithMask(std::string(8, '\0'));
+  EXPECT_EQ(*MaskBefore(*group, "p", 0, 4)[kLossMask], std::string(8, '\0'));
+}
+
+TEST(ArrivedGroupTest, CountsTheTokensBeforeAVersion) {
+  const auto group = MakeGroup(1, "p", {3, 4, 4, 5});
+  EXPECT_EQ(TokensBefore(group->header, "p", 0, 3), 0u);
+  EXPECT_EQ(TokensBefore(group->header, "p", 0, 5), 3u);
+  EXPECT_EQ(TokensBefore(group->header, "p", /*incarnation=*/1, 0), 4u);  // of another incarnation: all are older
+  EXPECT_EQ(TokensBefore(group->header, "other", 0, 5), 0u);
+}
+
+TEST_F(BatcherTest, MaskTakesOutOnlyWhatHasNoTokenWithinTheBound) {
+  batcher_ = Batcher({"p", 0, 2, 1, proto::MASK});
+  Arrive(1, {4, 5});
+  Arrive(2, {3, 6});
+  const auto stale = batcher_.TakeStale(7);
+  ASSERT_EQ(stale.size(), 1u);
+  EXPECT_EQ(stale[0].group->header.ticket().id(), 1u);
+}
+
+TEST_F(BatcherTest, AcceptTakesOutNothing) {
+  batcher_ = Batcher({"p", 0, 2, 1, proto::ACCEPT});
+  Arrive(1, {0});
+  Arrive(2, {1});
+  EXPECT_THAT(batcher_.TakeStale(90), IsEmpty());
+  EXPECT_THAT(Cut(90), ElementsAre(1, 2));
 }
 
 }  // namespace

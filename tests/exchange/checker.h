@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "exchange/exchange.h"
+#include "proto/group.h"
 
 namespace tandem {
 
@@ -34,6 +35,7 @@ class Checker {
     }
     if (ticket.attempt() != 0) Violated(absl::StrCat("ticket ", ticket.id(), " begins with a later attempt"));
     if (ticket.purpose() != proto::TRAIN) return;
+    CheckTask(ticket);
     for (const proto::TicketLimit& limit : ticket.limits()) {
       if (limit.consume_by() == std::numeric_limits<uint32_t>::max()) continue;
       Book& book = books_.at(limit.policy());
@@ -55,7 +57,7 @@ class Checker {
   }
 
   // A training batch that is given to a rank.
-  void Given(const proto::Batch& batch) {
+  void Given(const proto::Batch& batch, const std::vector<wire::Frame>& frames) {
     Book& book = books_.at(batch.policy());
     std::vector<uint64_t> ids;
     for (const proto::Group& group : batch.groups()) ids.push_back(group.ticket().id());
@@ -73,7 +75,7 @@ class Checker {
       if (!accepted_.contains(ids[i])) Violated(name + "a group that never arrived");
       if (!book.counted.contains(ids[i])) Violated(name + "a group issued for another policy");
       if (!book.consumed.insert(ids[i]).second) Violated(absl::StrCat(name, "group ", ids[i], " again"));
-      CheckAges(batch, group, name);
+      CheckAges(batch, group, *frames.at(i * kFramesPerGroup + kLossMask), name);
     }
     book.in_training = ids;
     std::string line = name;
@@ -98,17 +100,35 @@ class Checker {
   }
 
   void Rejected(const proto::RejectedMetrics& line) {
-    const bool pace = config_.policies().at(line.policy()).staleness().on_limit() == proto::PACE;
     ++rejections_[line.reason()];
-    if (line.reason() == "stale" && pace && obedient_) Violated("a stale group under pace");
-    if (line.reason() == "dropped" && pace) Violated("a dropped group under pace");
+    std::set<std::string> allowed = {"non_finite"};
+    if (!obedient_) allowed.insert("stale");
+    switch (OnLimitOf(line.policy())) {
+      case proto::DROP:
+        allowed.insert("dropped");
+        break;
+      case proto::RERUN:
+        allowed.insert({"rerun", "given_up"});
+        break;
+      case proto::MASK:
+        allowed.insert("stale");  // every token is over the bound
+        break;
+      default:
+        break;
+    }
+    if (!allowed.contains(line.reason())) Violated(absl::StrCat("a group was rejected: ", line.ShortDebugString()));
+  }
+
+  void OverBound(const proto::OverBoundMetrics& line) {
+    books_.at(line.policy()).over_said += line.tokens_over();
+    ++rejections_[line.action()];
   }
 
   // After every event.
   void CheckLedgers(const Exchange& exchange) {
     for (const auto& [policy, book] : books_) {
       const Ledger& ledger = exchange.lane(policy).ledger();
-      const bool exact = obedient_ && config_.policies().at(policy).staleness().on_limit() == proto::PACE;
+      const bool exact = obedient_ && (OnLimitOf(policy) == proto::PACE || OnLimitOf(policy) == proto::ACCEPT);
       bool holds = ledger.issued() == book.issued && ledger.trained() == book.trained;
       holds &= book.issued == ledger.trained() + ledger.in_flight() + ledger.buffered() + ledger.rejected();
       holds &= ledger.rejected() >= book.non_finite;
@@ -124,6 +144,9 @@ class Checker {
       const Ledger& ledger = exchange.lane(policy).ledger();
       if (ledger.trained() != all || ledger.in_flight() + ledger.buffered() != 0) {
         Violated(absl::StrCat("at the end, ledger of ", policy, ": ", ledger.Metrics().ShortDebugString()));
+      }
+      if (book.over_said != book.over) {
+        Violated(absl::StrCat(book.over, " tokens of ", policy, " were over the bound, ", book.over_said, " counted"));
       }
       const Ledger& sft = exchange.warm_start().ledger(policy);
       if (sft.trained() != uint64_t{config_.sft().steps()} * config_.sft().episodes_per_step() ||
@@ -145,26 +168,62 @@ class Checker {
  private:
   struct Book {
     uint64_t issued = 0, arrived = 0, trained = 0, non_finite = 0;
+    uint64_t over = 0, over_said = 0;  // tokens over the bound in batches: seen, and counted by the exchange
     uint32_t version = 0;
     std::set<uint64_t> counted, consumed;  // tickets
     std::vector<uint64_t> in_training;
   };
 
-  void CheckAges(const proto::Batch& batch, const proto::Group& group, const std::string& name) {
+  proto::OnLimit OnLimitOf(const std::string& policy) const {
+    return config_.policies().at(policy).staleness().on_limit();
+  }
+
+  // A new task; or one that was given up, played once more with the same seed.
+  void CheckTask(const proto::Ticket& ticket) {
+    const auto [it, is_new] = tasks_.emplace(ticket.task(), ticket);
+    if (is_new != (ticket.rerun() == 0)) Violated(absl::StrCat("task ", ticket.task(), " begins as a rerun, or again"));
+    if (ticket.seed() != it->second.seed()) Violated(absl::StrCat("task ", ticket.task(), " with another seed"));
+  }
+
+  // Lag injection: the staleness is the lag (in the first steps: the step's number).
+  void CheckLag(const proto::Batch& batch, uint32_t number, const std::string& name) {
+    const auto found = config_.lag().find(batch.policy());
+    if (found == config_.lag().end()) return;
+    const uint32_t staleness = batch.step() - number;
+    const proto::LagConfig& lag = found->second;
+    const uint32_t least = lag.has_constant() ? lag.constant() : lag.uniform(0);
+    const uint32_t most = lag.has_constant() ? lag.constant() : lag.uniform(1);
+    if (staleness > most || staleness < std::min(least, batch.step())) {
+      Violated(absl::StrCat(name, "a token of staleness ", staleness));
+    }
+  }
+
+  void CheckAges(const proto::Batch& batch, const proto::Group& group, const std::string& mask,
+                 const std::string& name) {
     const uint32_t bound = config_.policies().at(batch.policy()).staleness().bound();
+    const proto::OnLimit on_limit = OnLimitOf(batch.policy());
+    size_t token = 0;
     for (const proto::Episode& episode : group.episodes()) {
       for (const proto::Turn& turn : episode.turns()) {
-        if (turn.policy() != batch.policy()) continue;
+        if (turn.version_runs_size() > 1) ++mixed_batches_;
         for (const proto::VersionRun& run : turn.version_runs()) {
           const uint32_t number = run.version().number();
-          if (number > batch.step()) Violated(absl::StrCat(name, "a token of the future"));
-          if (batch.step() > number + bound) {
+          const bool ours = turn.policy() == batch.policy();
+          const bool over = ours && batch.step() > number + bound;
+          const bool masked = mask.find('\1', token) >= token + run.count();
+          if (ours && number > batch.step()) Violated(absl::StrCat(name, "a token of the future"));
+          if (ours) CheckLag(batch, number, name);
+          if (over) books_.at(batch.policy()).over += run.count();
+          if (over && !masked && on_limit != proto::ACCEPT) {
             Violated(absl::StrCat(name, "a token of version ", number, ", older than ", bound));
           }
+          if (masked && !over) Violated(absl::StrCat(name, "a token within the bound is masked"));
+          if (masked && on_limit != proto::MASK) Violated(absl::StrCat(name, "a token is masked"));
+          token += run.count();
         }
-        if (turn.version_runs_size() > 1) ++mixed_batches_;
       }
     }
+    if (token != mask.size()) Violated(name + "a mask of another size");
   }
 
   proto::Config config_;
@@ -172,6 +231,7 @@ class Checker {
   std::string violation_;
   std::map<std::string, Book> books_;
   std::map<uint64_t, proto::Ticket> tickets_;
+  std::map<uint64_t, proto::Ticket> tasks_;  // the first ticket of each
   std::set<uint64_t> accepted_;
   std::map<std::string, uint32_t> rejections_;
   std::map<std::pair<std::string, uint32_t>, std::string> batches_;

@@ -38,7 +38,7 @@ std::vector<uint64_t> Seeds(uint64_t first, uint64_t count) {
 
 struct Team {
   explicit Team(Scenario scenario) : sim(std::move(scenario)) {
-    for (const auto& [policy, config] : sim.scenario().config.policies()) {
+    for (const std::string& policy : PoliciesOf(sim.scenario().config)) {
       trainers.push_back(std::make_unique<SimulatedTrainer>(&sim, policy));
     }
     for (int i = 0; i < sim.scenario().workers; ++i) {
@@ -82,7 +82,10 @@ Scenario RandomScenario(uint64_t seed) {
   const std::vector<std::string> team = {"executor", "planner"}, alone = {"solo"};
   for (const std::string& policy : random.Below(4) == 0 ? alone : team) {
     const uint32_t bound = std::vector<uint32_t>{0, 0, 1, 2, 4, 16}[random.Below(6)];
-    SetBound(&s, policy, bound, random.Below(4) == 0 ? proto::DROP : proto::PACE);
+    const std::vector<proto::OnLimit> others = {proto::DROP, proto::MASK, proto::RERUN, proto::ACCEPT};
+    SetBound(&s, policy, bound, random.Below(2) == 0 ? proto::PACE : others[random.Below(others.size())]);
+    (*s.config.mutable_policies())[policy].mutable_staleness()->set_reruns(
+        std::vector<uint32_t>{0, 0, 1, 3}[random.Below(4)]);
     (*s.config.mutable_policies())[policy].set_ranks(random.Below(5) == 0 ? 2 : 1);
     s.step_s[policy] = pick({0.1, 1, 10});
   }
@@ -100,20 +103,47 @@ Scenario RandomScenario(uint64_t seed) {
 class ExchangeScheduleTest : public ::testing::TestWithParam<uint64_t> {};
 
 TEST_P(ExchangeScheduleTest, EveryPromiseIsKept) {
-  size_t mixed = 0, dropped = 0, non_finite = 0;
+  std::map<std::string, size_t> seen;
   for (uint64_t seed : Seeds(1 + GetParam() * 1000, kSchedulesPerShard)) {
     Team team(RandomScenario(seed));
     ASSERT_EQ(team.sim.Run(), "") << "seed " << seed << "\n" << team.sim.scenario().config.ShortDebugString();
     ASSERT_GE(team.sim.checker().groups(), kLeastGroups) << "seed " << seed;
-    mixed += team.sim.checker().mixed_batches();
-    dropped += team.sim.checker().rejections("dropped");
-    non_finite += team.sim.checker().rejections("non_finite");
+    seen["mixed"] += team.sim.checker().mixed_batches();
+    for (const char* what : {"dropped", "masked", "rerun", "accepted", "non_finite"}) {
+      seen[what] += team.sim.checker().rejections(what);
+    }
   }
   if (kFewSchedules || std::getenv("TANDEM_SEED") != nullptr) return;
   // The schedules exercise what they are meant to.
-  EXPECT_GT(mixed, 100u);
-  EXPECT_GT(dropped, 10u);
-  EXPECT_GT(non_finite, 10u);
+  for (const auto& [what, count] : seen) EXPECT_GT(count, 0u) << what;
+}
+
+// Lag injection, whatever the machine does.
+TEST_P(ExchangeScheduleTest, TheLagIsWhatWasAskedFor) {
+  for (uint64_t seed : Seeds(500 + GetParam() * 1000, kSchedulesPerShard)) {
+    Scenario scenario = RandomScenario(seed);
+    RandomStream random(MixKey(seed, 2));
+    for (const std::string& policy : PoliciesOf(scenario.config)) {
+      SetBound(&scenario, policy, 8, proto::PACE);
+      proto::LagConfig& lag = (*scenario.config.mutable_lag())[policy];
+      const auto most = static_cast<uint32_t>(random.Below(9));
+      switch (random.Below(3)) {
+        case 0:
+          lag.set_constant(most);
+          break;
+        case 1:
+          lag.add_uniform(static_cast<uint32_t>(random.Below(most + 1)));
+          lag.add_uniform(most);
+          if (random.Below(2) == 0) lag.set_switch_at(1 + random.Below(3));
+          break;
+        default:  // the other policy alone, if there is one
+          scenario.config.mutable_lag()->erase(policy);
+      }
+    }
+    Team team(scenario);
+    ASSERT_EQ(team.sim.Run(), "") << "seed " << seed << "\n" << team.sim.scenario().config.ShortDebugString();
+    ASSERT_GE(team.sim.checker().groups(), kLeastGroups) << "seed " << seed;
+  }
 }
 
 // Workers that start with whatever weights they have: the gate's sums are wrong then, and only the check at consumption

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "proto/group.h"
 #include "tests/exchange/simulation.h"
 
 namespace tandem {
@@ -153,7 +154,7 @@ class SimulatedWorker {
       proto::Episode* episode = group.add_episodes();
       episode->set_episode(e);
       bool first = true;
-      for (const auto& [policy, config] : sim_.scenario().config.policies()) {
+      for (const std::string& policy : PoliciesOf(sim_.scenario().config)) {
         if (first || !first_only) AddTurn(ticket, policy, start, episode);
         first = false;
       }
@@ -167,6 +168,12 @@ class SimulatedWorker {
     proto::Turn* turn = episode->add_turns();
     turn->set_policy(policy);
     if (ticket.purpose() == proto::SFT) return;
+    for (const proto::TicketLimit& limit : ticket.limits()) {
+      if (limit.policy() != policy || limit.writers().empty()) continue;
+      *turn->mutable_version_runs() = limit.writers();
+      for (const proto::VersionRun& run : limit.writers()) turn->set_output_tokens(turn->output_tokens() + run.count());
+      return;
+    }
     const uint32_t oldest = start.at(policy), newest = installed_.at(policy);
     const uint32_t begun = oldest + sim_.random().Below(newest - oldest + 1);
     const uint32_t ended = begun + sim_.random().Below(newest - begun + 1);
@@ -188,7 +195,14 @@ class SimulatedWorker {
     }
     proto::Header header;
     *header.mutable_group() = *group;
-    sim_.Call(session_, header, [](const auto&, const auto&) {});
+    size_t tokens = 0;
+    for (const proto::Episode& episode : group->episodes()) {
+      for (const proto::Turn& turn : episode.turns()) tokens += turn.output_tokens();
+    }
+    std::vector<wire::Frame> frames(kFramesPerGroup, wire::MakeFrame(""));
+    frames[kLossMask] = wire::MakeFrame(std::string(tokens, '\1'));
+    sim_.Call(
+        session_, header, [](const auto&, const auto&) {}, std::move(frames));
   }
 
   Simulation& sim_;

@@ -2,6 +2,7 @@
 // reorders. What the wire promises (a call is handed out once and answered once) holds here; all else may go wrong.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <functional>
@@ -34,6 +35,14 @@ struct Scenario {
   bool obedient = true;                  // workers fetch a ticket's least versions before they start it
 };
 
+// Their names in one order: that of a protobuf map differs from process to process.
+inline std::vector<std::string> PoliciesOf(const proto::Config& config) {
+  std::vector<std::string> names;
+  for (const auto& [name, policy] : config.policies()) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 class Simulation final : public Outlet {
  public:
   using Answer = std::function<void(const proto::Header&, const std::vector<wire::Frame>&)>;
@@ -42,7 +51,8 @@ class Simulation final : public Outlet {
       : scenario_(std::move(scenario)),
         checker_(scenario_.config, scenario_.obedient),
         random_(scenario_.seed),
-        exchange_({scenario_.config, "run", /*incarnation=*/0, {}}, this) {}
+        exchange_({scenario_.config, "run", /*incarnation=*/0, {}, MakeLagModels(scenario_.config, "").value()}, this) {
+  }
 
   const Scenario& scenario() const { return scenario_; }
   const Checker& checker() const { return checker_; }
@@ -109,7 +119,7 @@ class Simulation final : public Outlet {
   void Reply(wire::SessionId session, uint64_t call, proto::Header header, std::vector<wire::Frame> frames) override {
     const auto open = open_.find(call);
     if (open == open_.end()) return checker_.Violated("a call was answered twice");
-    Note(open->second.packet->header, header);
+    Note(open->second.packet->header, header, frames);
     auto answer = std::move(open->second.answer);
     open_.erase(open);
     auto packet = std::make_shared<wire::Packet>(wire::Packet{std::move(header), std::move(frames)});
@@ -123,6 +133,7 @@ class Simulation final : public Outlet {
   }
   void Metrics(std::string_view kind, const google::protobuf::Message& values, double) override {
     if (kind == "rejected") checker_.Rejected(static_cast<const proto::RejectedMetrics&>(values));
+    if (kind == "over_bound") checker_.OverBound(static_cast<const proto::OverBoundMetrics&>(values));
   }
   void Sample(const proto::Group&, uint32_t, double) override {}
   void Inform(const std::string&) override {}
@@ -135,7 +146,7 @@ class Simulation final : public Outlet {
     exchange_.Tick(now_);
     std::string text;
     for (const std::string& missing : missing_) absl::StrAppend(&text, "\n", missing);
-    for (const auto& [policy, config] : scenario_.config.policies()) {
+    for (const std::string& policy : PoliciesOf(scenario_.config)) {
       const Lane& lane = exchange_.lane(policy);
       absl::StrAppend(&text, "\n", policy, ": version ", lane.version().value_or(0), ", next ", lane.next(), ", ",
                       lane.to_issue(), " to issue, ", lane.ledger().Metrics().ShortDebugString());
@@ -154,12 +165,12 @@ class Simulation final : public Outlet {
     checker_.CheckLedgers(exchange_);
   }
 
-  void Note(const proto::Header& call, const proto::Header& reply) {
+  void Note(const proto::Header& call, const proto::Header& reply, const std::vector<wire::Frame>& frames) {
     if (reply.has_refusal()) return checker_.Violated(absl::StrCat("refused: ", reply.refusal().reason()));
     for (const proto::Ticket& ticket : reply.ticket_grant().tickets()) checker_.Granted(ticket);
     if (reply.has_group_receipt()) checker_.Answered(call.group().ticket(), reply.group_receipt().verdict());
     if (reply.has_batch() && !reply.batch().finished() && reply.batch().purpose() == proto::TRAIN) {
-      checker_.Given(reply.batch());
+      checker_.Given(reply.batch(), frames);
     }
     if (!call.has_weights_commit()) return;
     const proto::WeightsCommit& commit = call.weights_commit();

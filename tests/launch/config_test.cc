@@ -107,10 +107,10 @@ TEST_F(ConfigTest, AnEnumTakesLowerCaseNamesOnly) {
     return "policies:\n  planner:\n    staleness: {on_limit: " + v + "}\n  executor:\n";
   };
   EXPECT_EQ(ErrorOf(limit("drop")), "");
-  EXPECT_EQ(
-      ErrorOf(limit("dorp")),
-      "x.yaml:3: policies.planner.staleness.on_limit: expected one of pace, drop, found dorp; did you mean drop?");
-  EXPECT_THAT(ErrorOf(limit("PACE")), HasSubstr("expected one of pace, drop, found PACE"));
+  EXPECT_EQ(ErrorOf(limit("dorp")),
+            "x.yaml:3: policies.planner.staleness.on_limit: expected one of pace, drop, mask, rerun, accept, found "
+            "dorp; did you mean drop?");
+  EXPECT_THAT(ErrorOf(limit("PACE")), HasSubstr("expected one of pace, drop, mask, rerun, accept, found PACE"));
 }
 
 TEST_F(ConfigTest, AKeyGivenTwiceIsAnError) {
@@ -218,7 +218,8 @@ TEST_F(ConfigTest, TheResolvedConfigurationReadsBackToTheSame) {
 }
 
 TEST_F(ConfigTest, EveryKeyIsDocumentedAndSoItIsPrinted) {
-  const auto loaded = LoadConfig({.file = Write(kBase), .sets = {}, .seed = std::nullopt});
+  const std::vector<std::string> sets = {"lag.planner.heavy_tail={}"};  // or the keys below it are not there
+  const auto loaded = LoadConfig({.file = Write(kBase), .sets = sets, .seed = std::nullopt});
   ASSERT_TRUE(loaded.ok());
   const std::string text = WriteYaml(loaded->config, {.documented = true});
   // The documentation may be broken over lines: compare without the breaks.
@@ -245,6 +246,20 @@ TEST_F(ConfigTest, EveryKeyIsDocumentedAndSoItIsPrinted) {
     }
   }
   EXPECT_GT(keys, 60);
+}
+
+TEST_F(ConfigTest, AListHasItsLength) {
+  const auto with = [](const std::string& lag) { return std::string(kBase) + "lag:\n  planner: {" + lag + "}\n"; };
+  EXPECT_EQ(ErrorOf(with("uniform: [0, 4]")), "");
+  EXPECT_THAT(ErrorOf(with("uniform: [0]")),
+              HasSubstr("lag.planner.uniform: expected a list of 2 whole numbers, found 1"));
+  EXPECT_THAT(ErrorOf(with("uniform: 4")), HasSubstr("expected a list of 2 whole numbers, found 4"));
+  EXPECT_THAT(ErrorOf(with("uniform: [0, x]")), HasSubstr("expected a list of 2 whole numbers, found x"));
+  EXPECT_THAT(ErrorOf(with("uniform: [0, -1]")), HasSubstr("expected a list of 2 whole numbers, found -1"));
+  const auto loaded = LoadConfig({.file = Write(with("uniform: [0, 4]")), .sets = {}, .seed = std::nullopt});
+  ASSERT_TRUE(loaded.ok());
+  EXPECT_THAT(WriteYaml(loaded->config), HasSubstr("uniform: [0, 4]"));
+  EXPECT_THAT(WriteYaml(loaded->config), Not(HasSubstr("heavy_tail")));  // nothing that was not given
 }
 
 TEST_F(ConfigTest, DefaultsAreWithinTheirRanges) {
