@@ -21,6 +21,9 @@ constexpr Field kStepFields[] = {
     {"staleness_mean", Bin::kMean},
     {"staleness_max", Bin::kMax},
     {"staleness_bound", Bin::kLast},
+    {"staleness_in_flight_mean", Bin::kMean},
+    {"staleness_in_queue_mean", Bin::kMean},
+    {"mask_fraction", Bin::kMean},
     {"importance_weight_mean", Bin::kMean},
     {"ess", Bin::kMean},
     {"clip_fraction", Bin::kMean},
@@ -65,6 +68,44 @@ Json Histogram(const std::vector<Json>& steps) {
   return tokens;
 }
 
+// Mean |log ratio| of writer and trainer by staleness, over all steps.
+Json LogRatios(const std::vector<Json>& steps) {
+  std::vector<double> sums, tokens;
+  for (const Json& step : steps) {
+    const Json& means = Child(step, "log_ratio_by_age");
+    const Json& counts = Child(step, "staleness_histogram");
+    if (!means.is_array() || !counts.is_array()) continue;
+    for (size_t age = 0; age < std::min(means.size(), counts.size()); ++age) {
+      if (!means[age].is_number() || !counts[age].is_number()) continue;
+      sums.resize(std::max(sums.size(), age + 1));
+      tokens.resize(sums.size());
+      sums[age] += means[age].get<double>() * counts[age].get<double>();
+      tokens[age] += counts[age].get<double>();
+    }
+  }
+  Json ratios = Json::array();
+  for (size_t age = 0; age < sums.size(); ++age) {
+    ratios.push_back(tokens[age] > 0 ? Rounded(sums[age] / tokens[age]) : Json());
+  }
+  return ratios;
+}
+
+// Mean partner drift of each step by the partner's name.
+Json Drift(const std::vector<Json>& steps) {
+  constexpr Field kFields[] = {{"step", Bin::kLast}, {"drift", Bin::kMean}};
+  std::map<std::string, std::vector<Json>> by_partner;
+  for (const Json& step : steps) {
+    const Json& drift = Child(step, "drift_mean");
+    if (!drift.is_object()) continue;
+    for (const auto& [partner, mean] : drift.items()) {
+      by_partner[partner].push_back({{"step", Number(step, "step")}, {"drift", mean}});
+    }
+  }
+  Json columns = Json::object();
+  for (const auto& [partner, records] : by_partner) columns[partner] = Columns(records, kFields, kPoints);
+  return columns;
+}
+
 Json PolicyData(const RunRecords& records, const std::string& policy) {
   const std::vector<Json>& steps = Of(records.steps, policy);
   const std::vector<Json>& ledger = Of(records.ledger, policy);
@@ -79,6 +120,8 @@ Json PolicyData(const RunRecords& records, const std::string& policy) {
       {"sft", Columns(Of(records.sft, policy), kSftFields, kPoints)},
       {"last_step", steps.empty() ? Json() : Rounded(Number(steps.back(), "step"))},
       {"histogram", Histogram(steps)},
+      {"log_ratios", LogRatios(steps)},
+      {"drift", Drift(steps)},
       {"bound", bound},
       {"episodes", Rounded(Sum(steps, "episodes"))},
       {"tokens_trained", Rounded(Sum(steps, "tokens_trained"))},

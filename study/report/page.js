@@ -93,7 +93,7 @@ function build() {
       finding(stalenessFinding()), grid([histogramFigure(), stalenessFigure(),
         figure({title: 'Turns written by several versions', note: 'New weights are swapped in between two tokens, also in the middle of a turn.', x: stepAxis,
           y: Object.assign({title: 'share of turns', min: 0}, share), series: perPolicy('mixed_version_turns', {})}),
-        queueFigure()])),
+        queueFigure(), ageSplitFigure(), driftFigure(), logRatioFigure()])),
     section('throughput', 'Throughput and waiting', 'Generation and training run side by side; whichever is slower sets the pace, and the other one waits.',
       finding(waitFinding()), grid([throughputFigure(), waitStrips()])),
     section('optimisation', 'Optimisation', 'What each step did to its policy.',

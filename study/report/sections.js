@@ -94,6 +94,40 @@ function stalenessFigure() {
   });
 }
 
+// Where the versions passed by: while the group was played, and while it waited for its batch.
+function ageSplitFigure() {
+  return figure({
+    title: 'Where the staleness comes from',
+    note: 'Versions that were made while a group was still being played, and while it waited for its batch; together the mean staleness.',
+    x: stepAxis, y: {title: 'versions', min: 0},
+    series: policies.flatMap((policy) => [
+      {label: `${policy.name}, in flight`, colour: policy.colour, data: points(policy.steps, 'staleness_in_flight_mean')},
+      {label: `${policy.name}, in the queue`, colour: policy.colour, dash: [5, 3], data: points(policy.steps, 'staleness_in_queue_mean')}]),
+  });
+}
+
+function driftFigure() {
+  return figure({
+    title: 'Partner drift',
+    note: 'How many versions a partner has moved on since it played in the episodes that a policy is trained on. Being stale oneself is another thing.',
+    x: stepAxis, y: {title: 'versions', min: 0},
+    series: policies.flatMap((policy) => Object.entries(policy.drift || {}).map(([partner, columns]) => (
+      {label: `${policy.name} trained with ${partner}`, colour: policy.colour, data: points(columns, 'drift')}))),
+  });
+}
+
+function logRatioFigure() {
+  const series = policies.map((policy) => ({label: policy.name, colour: policy.colour, bars: true,
+    data: (policy.log_ratios || []).map((y, x) => ({x, y}))}));
+  const last = Math.max(0, ...policies.map((policy) => (policy.log_ratios || []).length - 1));
+  return figure({
+    title: 'What staleness does to probabilities', type: 'bar', series,
+    note: 'Mean |log ratio| between the version that a step starts from and the one that wrote a token, by staleness. At 0 it is the rounding of the engine’s arithmetic.',
+    x: {title: 'staleness (versions)', name: 'staleness', min: -0.5, max: last + 0.5},
+    y: {title: '|log ratio|', min: 0},
+  });
+}
+
 function stalenessFinding() {
   const parts = policies.filter((policy) => isNumber(meanStaleness(policy)))
     .map((policy) => `${meanStaleness(policy).toFixed(2)} versions old (${policy.name})`);

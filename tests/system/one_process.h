@@ -1,6 +1,8 @@
 // A whole run, exchange, trainers and workers, as threads of the test.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -34,6 +36,14 @@ class ScratchFolder {
  private:
   std::string path_;
 };
+
+// configs/controls/NAME.yaml.
+inline LoadedConfig Control(const std::string& name, std::vector<std::string> sets = {}) {
+  const std::string file = absl::StrCat("configs/controls/", name, ".yaml");
+  auto loaded = LoadConfig({.file = file, .sets = std::move(sets), .seed = {}});
+  EXPECT_TRUE(loaded.ok()) << loaded.status();
+  return *std::move(loaded);
+}
 
 inline absl::StatusOr<std::unique_ptr<Environment>> EnvironmentOf(const LoadedConfig& loaded) {
   return MakeEnvironment(loaded.config.environment(), loaded.config.seed(), loaded.folder);
