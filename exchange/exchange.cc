@@ -18,7 +18,10 @@ std::map<std::string, Lane> MakeLanes(const ExchangeOptions& options, const Stag
                               policy.staleness().bound(),
                               policy.staleness().on_limit(),
                               policy.staleness().reruns()};
-    LaneOptions lane = {std::move(batcher), stages.first_version(name), config.train().steps()};
+    LaneOptions lane;
+    lane.batcher = std::move(batcher);
+    lane.first_version = stages.first_version(name);
+    lane.last_version = config.train().steps();
     if (const auto lag = options.lags.find(name); lag != options.lags.end()) {
       lane.lag = lag->second;
       lane.batcher.lag_injection = true;

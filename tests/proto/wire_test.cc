@@ -1,4 +1,5 @@
 // Client and server over real sockets, as they should be used.
+#include <atomic>
 #include <set>
 
 #include "proto/wire/client.h"
@@ -73,7 +74,7 @@ TEST_P(WireTest, SeveralClientsAtOnce) {
 }
 
 TEST_P(WireTest, ASlowCallIsExecutedOnceAndAnsweredOnce) {
-  int executed = 0;
+  std::atomic<int> executed = 0;
   double answer_at = 0;
   std::optional<Event> waiting;
   ServerThread thread(MustBind(TestServerOptions(Fresh())), [&](Server& server, Event event) {
