@@ -24,7 +24,7 @@ struct LaneOptions {
   BatcherOptions batcher;
   uint32_t first_version = 0;  // the first one published in this incarnation
   uint32_t last_version = 0;   // of the run: train.steps
-  std::optional<LagModel> lag;
+  std::optional<LagModel> lag = std::nullopt;
   size_t keep_versions = 4;  // whose weights stay readable
 };
 

@@ -40,7 +40,7 @@ struct GenerateRequest {
   uint64_t random_key = 0;  // of (seed, episode, role, node); the token's position is the counter
   // Which versions read in the rows of prompt and output; a row's version writes the token after it. Empty: whichever
   // is the newest then.
-  Readers readers;
+  Readers readers = {};
 };
 
 struct GenerateResult {

@@ -31,8 +31,8 @@ struct EpisodeStart {
   uint32_t index = 0;  // within the group
   uint64_t seed = 0;   // of the group
   float temperature = 1;
-  bool measured = false;  // whether the measures of an evaluation are wanted
-  ReadersOf readers;      // empty: whichever is the engine's newest
+  bool measured = false;   // whether the measures of an evaluation are wanted
+  ReadersOf readers = {};  // empty: whichever is the engine's newest
 };
 
 // What a program says of its episode.

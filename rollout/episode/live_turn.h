@@ -24,7 +24,7 @@ struct TurnStart {
   std::vector<int32_t> prompt;
   float temperature = 1;
   uint64_t random_key = 0;
-  Readers readers;
+  Readers readers = {};
 };
 
 // Stays where it is. One program at a time waits for it. Destroying it cancels it.
