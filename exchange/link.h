@@ -52,8 +52,8 @@ class WorkerLink {
   void SubmitGroup(proto::Group group, std::vector<wire::Frame> frames);
   uint32_t submit_credit() const;
 
-  // Fetches the newest version of `policy` that is at least `least`, chunk by chunk, unless a fetch of that policy is
-  // already under way. Ends in WeightsArrived.
+  // Fetches the newest version of `policy` that is at least `least` (`in_order`: the oldest such that is kept), chunk
+  // by chunk, unless a fetch of that policy is already under way. Ends in WeightsArrived.
   void FetchWeights(const std::string& policy, const proto::Version& least, bool in_order = false);
 
   void SetMetrics(proto::RolloutMetrics metrics);  // goes out with the next heartbeat

@@ -1,13 +1,10 @@
 #include <cstdio>
-#include <memory>
 
 #include "launch/commands.h"
 #include "launch/config_writer.h"
 #include "launch/preflight.h"
 
 namespace tandem {
-namespace {}  // namespace
-
 int PrintConfig(ConfigFlags flags) {
   if (!flags.seed.empty()) flags.source.seed = flags.seed;
   const absl::StatusOr<LoadedConfig> loaded = LoadConfig(flags.source);

@@ -1,7 +1,6 @@
 // Only this file and cli.cc include CLI11, which takes long to compile.
 #include "launch/flags.h"
 
-#include <cstdio>
 #include <memory>
 
 #include "launch/commands.h"
@@ -9,13 +8,19 @@
 namespace tandem {
 namespace {
 
-// --set key=value, repeatable; each takes one word.
-void AddSetOption(CLI::App* app, std::vector<std::string>* sets) {
-  app->add_option("--set", *sets, "changes a key of the configuration, as in --set train.steps=10 (repeatable)")
+// May be given several times; each takes one word.
+void AddRepeatable(CLI::App* app, const char* name, const char* type, std::vector<std::string>* values,
+                   const char* text) {
+  app->add_option(name, *values, text)
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false)
-      ->type_name("KEY=VALUE");
+      ->type_name(type);
+}
+
+void AddSetOption(CLI::App* app, std::vector<std::string>* sets) {
+  AddRepeatable(app, "--set", "KEY=VALUE", sets,
+                "changes a key of the configuration, as in --set train.steps=10 (repeatable)");
 }
 
 Command TrainCommand(CLI::App& program) {
@@ -53,16 +58,9 @@ Command EvalCommand(CLI::App& program) {
   app->add_option("RUN", flags->request.run, "the run folder")->required()->type_name("");
   app->add_option("--episodes", flags->episodes, "how many (2000)")->type_name("N");
   app->add_option("--temperature", flags->temperature, "of sampling; 0 is greedy (1)")->type_name("T");
-  const auto repeatable = [&](const char* name, const char* type, std::vector<std::string>* values, const char* text) {
-    app->add_option(name, *values, text)
-        ->expected(1)
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-        ->allow_extra_args(false)
-        ->type_name(type);
-  };
-  repeatable("--role", "ROLE=RUN2|oracle", &flags->request.roles, "who plays that role instead (repeatable)");
-  repeatable("--checkpoint", "ROLE=NUMBER", &flags->request.checkpoints,
-             "that version instead of the newest (repeatable)");
+  AddRepeatable(app, "--role", "ROLE=RUN2|oracle", &flags->request.roles, "who plays that role instead (repeatable)");
+  AddRepeatable(app, "--checkpoint", "ROLE=NUMBER", &flags->request.checkpoints,
+                "that version instead of the newest (repeatable)");
   app->add_option("--seed", flags->seed, "of the sampling (0)")->type_name("N");
   app->add_flag("--json", flags->json, "one JSON object in place of the table");
   app->footer(
@@ -117,11 +115,7 @@ Command ExchangeCommand(CLI::App& program) {
   AddProcessOptions(app, flags.get());
   app->add_option("--incarnation", flags->incarnation, "of the versions of this run")->type_name("N");
   app->add_option("--clock-offset", flags->clock_offset_s, "where the run's clock goes on")->type_name("SECONDS");
-  app->add_option("--resume", flags->resume, "what a policy goes on from")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->allow_extra_args(false)
-      ->type_name("POLICY=CHECKPOINT");
+  AddRepeatable(app, "--resume", "POLICY=CHECKPOINT", &flags->resume, "what a policy goes on from");
   return {app, [flags] { return RunExchangeProcess(*flags); }};
 }
 
