@@ -15,6 +15,7 @@ namespace tandem {
 struct ArrivedGroup {
   proto::Group header;
   std::vector<wire::Frame> frames;  // kFramesPerGroup (proto/group.h)
+  uint64_t place = 0;               // in the journal
 };
 using GroupPtr = std::shared_ptr<const ArrivedGroup>;
 

@@ -32,6 +32,13 @@ std::map<std::string, Lane> MakeLanes(const ExchangeOptions& options, const Stag
   return lanes;
 }
 
+proto::JournalEvent EventOf(double now, wire::SessionId session) {
+  proto::JournalEvent event;
+  event.set_now_s(now);
+  event.set_session(session);
+  return event;
+}
+
 std::map<std::string, uint32_t> FirstSftSteps(const ExchangeOptions& options, const Stages& stages) {
   std::map<std::string, uint32_t> first;
   for (const auto& [name, policy] : options.config.policies()) first[name] = stages.first_sft_step(name);
@@ -51,16 +58,25 @@ Exchange::Exchange(ExchangeOptions options, Outlet* outlet)
       attendance_(options_.config, options_.began_s) {}
 
 void Exchange::Joined(double now, wire::SessionId session, const proto::Hello& hello) {
+  proto::JournalEvent event = EventOf(now, session);
+  *event.mutable_joined() = hello;
+  Note(event);
   attendance_.Joined(now, session, hello);
   outlet_->Inform(absl::StrCat(hello.name(), " (process ", hello.pid(), ") has joined"));
 }
 
 void Exchange::Lost(double now, wire::SessionId session, const std::string& why) {
+  proto::JournalEvent event = EventOf(now, session);
+  event.set_lost(why);
+  Note(event);
   const bool expected = over() || attendance_.MayLeave(session);
   Gone(now, session, absl::StrCat("was lost (", why, ")"), expected);
 }
 
 void Exchange::Left(double now, wire::SessionId session) {
+  proto::JournalEvent event = EventOf(now, session);
+  event.set_left(true);
+  Note(event);
   const proto::Hello* peer = attendance_.Find(session);
   const bool trainer = peer != nullptr && peer->kind() == proto::TRAINER;
   Gone(now, session, "has left", /*expected=*/!trainer || over() || attendance_.MayLeave(session));
@@ -96,15 +112,18 @@ void Exchange::Call(double now, wire::SessionId session, uint64_t call, const wi
   }
   switch (header.body_case()) {
     case proto::Header::kTicketRequest:
+      NoteCall(now, from, header);
       OnTicketRequest(from, header.ticket_request());
       break;
     case proto::Header::kGroup:
       OnGroup(now, from, packet);
       break;
     case proto::Header::kBatchRequest:
+      NoteCall(now, from, header);
       OnBatchRequest(from, header.batch_request());
       break;
     case proto::Header::kStepDone:
+      NoteCall(now, from, header);
       OnStepDone(now, from, header.step_done());
       break;
     case proto::Header::kWeightsBegin:
@@ -114,7 +133,7 @@ void Exchange::Call(double now, wire::SessionId session, uint64_t call, const wi
       OnWeightsChunk(from, header.weights_chunk(), packet.frames);
       break;
     case proto::Header::kWeightsCommit:
-      OnWeightsCommit(now, from, header.weights_commit());
+      OnWeightsCommit(now, from, header);
       break;
     default:
       Refuse(from, absl::InvalidArgumentError(
@@ -155,6 +174,9 @@ void Exchange::Tick(double now) {
 }
 
 void Exchange::Stop(double now) {
+  proto::JournalEvent event = EventOf(now, 0);
+  event.set_stop(true);
+  Note(event);
   stopping_ = true;
   proto::Announcement announcement;
   announcement.set_finished(true);

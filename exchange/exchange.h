@@ -15,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "exchange/attendance.h"
+#include "exchange/batch_archive.h"
 #include "exchange/evaluation.h"
 #include "exchange/lane.h"
 #include "exchange/outlet.h"
@@ -55,6 +56,12 @@ class Exchange {
   // Ends the run: everybody is told at the next call, steps that are being taken may still be published.
   void Stop(double now);
 
+  // ---- going on where another exchange died, from what it wrote down (Outlet::Journal)
+  // Does again what the event did, without writing it down anew. kDataLoss: it cannot be read.
+  absl::Status Recall(const proto::JournalEvent& event, uint64_t place);
+  // All has been recalled. Weights are not in the journal: trainers are asked to publish their newest version again.
+  void Recovered(double now);
+
   // Not OK when somebody without whom the run cannot go on has been missing for transport.connect_s.
   absl::Status Health(double now) const;
 
@@ -92,6 +99,11 @@ class Exchange {
     bool in_order;  // the oldest kept rather than the newest
   };
 
+  // exchange_journal.cc: what is written down
+  uint64_t Note(const proto::JournalEvent& event);
+  uint64_t NoteCall(double now, const Address& from, const proto::Header& header,
+                    const std::vector<wire::Frame>& frames = {});
+
   // exchange.cc: events, stages, answers
   void Gone(double now, wire::SessionId session, const std::string& how, bool expected);
   void Settle(double now);
@@ -120,6 +132,7 @@ class Exchange {
   uint64_t SlotTask(uint64_t slot);
   uint64_t FreshTask();
   void OnGroup(double now, const Address& from, const wire::Packet& packet);
+  void NoteGroup(double now, const Address& from, const wire::Packet& packet, ArrivedGroup* group);
   absl::Status CheckClaims(const proto::Group& group, const proto::Ticket& ticket) const;
   void TakeIn(double now, const GroupPtr& group);
 
@@ -128,14 +141,18 @@ class Exchange {
   bool ServeBatches(double now);
   bool BeganBeforeStop(const BatchWait& wait) const;
   void AnswerStopping(const BatchWait& wait);
+  bool AskForWeights(const BatchWait& wait);
+  bool ServePastBatch(const BatchWait& wait);
   bool ServeTrainBatch(Lane& lane, const BatchWait& wait);
   bool ServeSftBatch(const BatchWait& wait, double now);
   std::string MissingOf(const BatchWait& wait) const;
   void OnStepDone(double now, const Address& from, proto::StepDone done);
   void OnWeightsBegin(const Address& from, proto::WeightsBegin begin);
   void OnWeightsChunk(const Address& from, proto::WeightsChunk chunk, const std::vector<wire::Frame>& frames);
-  void OnWeightsCommit(double now, const Address& from, proto::WeightsCommit commit);
+  void OnWeightsCommit(double now, const Address& from, const proto::Header& header);
+  void AskToBegin(const Address& from, const std::string& policy, const proto::Version& version);
   void OnRejectedStep(double now, const Address& from, const proto::WeightsCommit& commit);
+  void Archive(const Lane& lane);
   void Published(Lane& lane, uint32_t number, const proto::StepMetrics& metrics, double now);
   void ServeFetches();
   void WarnOfFewSamples(const proto::StepMetrics& step, double now);
@@ -151,6 +168,9 @@ class Exchange {
   Attendance attendance_;
   std::optional<Evaluation> evaluation_;
   bool stopping_ = false;
+  std::optional<uint64_t> recalled_place_;  // of the event that is being recalled
+  std::set<std::string> lost_weights_;      // policies whose newest version has to be published again
+  BatchArchive archive_;
 
   std::deque<TicketWait> ticket_waits_;
   std::deque<BatchWait> batch_waits_;

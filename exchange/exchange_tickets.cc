@@ -202,9 +202,11 @@ void Exchange::OnGroup(double now, const Address& from, const wire::Packet& pack
   proto::Header reply;
   switch (verdict) {
     case TicketBook::Verdict::kOrphaned:
+      NoteCall(now, from, packet.header);
       reply.mutable_group_receipt()->set_verdict("orphaned");
       break;
     case TicketBook::Verdict::kDuplicate:
+      NoteCall(now, from, packet.header);
       reply.mutable_group_receipt()->set_verdict("duplicate");
       if (claimed.purpose() != proto::TRAIN) break;
       for (auto& [policy, lane] : lanes_) lane.CountDuplicate(group.episodes_size());
@@ -223,9 +225,22 @@ void Exchange::OnGroup(double now, const Address& from, const wire::Packet& pack
       }
       header.clear_at_arrival();
       for (const proto::PolicyVersion& version : Versions()) *header.add_at_arrival() = version;
+      NoteGroup(now, from, packet, arrived.get());
       TakeIn(now, arrived);
   }
   Answer(from, std::move(reply));
+}
+
+// With what was added on arrival, so that it can be read back as it went into a batch.
+void Exchange::NoteGroup(double now, const Address& from, const wire::Packet& packet, ArrivedGroup* group) {
+  proto::Header header;
+  header.set_session(packet.header.session());
+  header.set_call(packet.header.call());
+  header.set_done_below(packet.header.done_below());
+  *header.mutable_also_done() = packet.header.also_done();
+  header.set_allocated_group(&group->header);  // lent, not copied
+  group->place = NoteCall(now, from, header, group->frames);
+  (void)header.release_group();
 }
 
 // What a group says of itself must fit the ticket, and no version may have written in it that does not exist.

@@ -28,6 +28,7 @@ bool Exchange::ServeBatches(double now) {
       AnswerStopping(wait);
       return true;
     }
+    if (AskForWeights(wait) || ServePastBatch(wait)) return true;
     if (wait.request.purpose() == proto::SFT) return ServeSftBatch(wait, now);
     Lane& lane = lanes_.at(wait.request.policy());
     const uint64_t to_issue = lane.to_issue();
@@ -62,6 +63,46 @@ void Exchange::AnswerStopping(const BatchWait& wait) {
   batch.set_stopping(true);
   attendance_.Told(wait.from.session);
   Answer(wait.from, std::move(header));
+}
+
+// After the exchange died: the trainer whose call waits here has the weights. Whether the call was answered.
+bool Exchange::AskForWeights(const BatchWait& wait) {
+  if (wait.rank > 0 || wait.request.purpose() != proto::TRAIN || !lost_weights_.contains(wait.request.policy())) {
+    return false;
+  }
+  if (wait.request.step() != lanes_.at(wait.request.policy()).version()) return false;  // it catches up first
+  proto::Header header;
+  header.mutable_batch()->set_policy(wait.request.policy());
+  header.mutable_batch()->set_step(wait.request.step());
+  header.mutable_batch()->set_publish_again(true);
+  Answer(wait.from, std::move(header));
+  return true;
+}
+
+// A batch that was trained on before, for a trainer that goes on from a checkpoint. Whether the call was answered.
+bool Exchange::ServePastBatch(const BatchWait& wait) {
+  const proto::BatchRequest& request = wait.request;
+  const BatchArchive::Batch* past = archive_.Find(request.policy(), request.purpose(), request.step());
+  if (past == nullptr) return false;
+  std::vector<Batcher::Entry> entries;
+  for (const uint64_t place : past->groups) {
+    GroupPtr group = outlet_->ReadBack(place);
+    if (group == nullptr) {
+      Refuse(wait.from, absl::DataLossError(absl::StrCat("the batch of step ", request.step(), " of ", request.policy(),
+                                                         " cannot be read back from the journal")));
+      return true;
+    }
+    entries.push_back({kNeverDue, VersionsOf(group->header, request.policy(), options_.incarnation), std::move(group)});
+  }
+  proto::Header header;
+  proto::Batch& batch = *header.mutable_batch();
+  batch.set_policy(request.policy());
+  batch.set_purpose(request.purpose());
+  batch.set_step(request.step());
+  std::vector<wire::Frame> frames;
+  FillBatch(entries, past->versions, past->cut_s, options_.incarnation, past->mask_before, &batch, &frames);
+  Answer(wait.from, std::move(header), std::move(frames));
+  return true;
 }
 
 // Whether the call was answered.
@@ -159,11 +200,17 @@ void Exchange::OnStepDone(double now, const Address& from, proto::StepDone done)
   if (const absl::Status status = CheckTrainer(from, done.policy(), /*first_rank=*/true); !status.ok()) {
     return Refuse(from, status);
   }
+  if (archive_.Find(done.policy(), done.purpose(), done.step()) != nullptr) return Acknowledge(from);  // once more
+  BatchArchive::Batch past;
+  past.cut_s = now;
+  past.versions = Versions();
+  for (const GroupPtr& group : warm_start_.Arrived(done.step())) past.groups.push_back(group->place);
   if (done.purpose() != proto::SFT || !warm_start_.Finish(done.policy(), done.step())) {
     return Refuse(from, absl::FailedPreconditionError(absl::StrCat("supervised step ", done.step(), " of ",
                                                                    done.policy(), " cannot be done; it is at ",
                                                                    warm_start_.step_of(done.policy()))));
   }
+  archive_.Add(done.policy(), proto::SFT, done.step(), std::move(past));
   proto::StepMetrics line = done.metrics();
   line.set_policy(done.policy());
   line.set_step(done.step() + 1);
@@ -201,8 +248,10 @@ void Exchange::OnWeightsBegin(const Address& from, proto::WeightsBegin begin) {
                                                                    " after ", warm_start_.step_of(lane.policy()),
                                                                    " of ", warm_start_.steps(), " supervised steps")));
   }
-  const absl::Status status = lane.store().Begin(begin);
-  status.ok() ? Acknowledge(from) : Refuse(from, status);
+  if (const absl::Status status = lane.store().Begin(begin); !status.ok()) return Refuse(from, status);
+  proto::Header header = AckHeader();
+  header.mutable_ack()->set_known(repeated && !lost_weights_.contains(lane.policy()));
+  Answer(from, std::move(header));
 }
 
 void Exchange::OnWeightsChunk(const Address& from, proto::WeightsChunk chunk, const std::vector<wire::Frame>& frames) {
@@ -215,10 +264,15 @@ void Exchange::OnWeightsChunk(const Address& from, proto::WeightsChunk chunk, co
   if (attendance_.Find(from.session)->kind() == proto::TRAINER) {
     absl::Status status = CheckTrainer(from, chunk.policy(), /*first_rank=*/true);
     if (status.ok() && frames.size() != 1) status = absl::InvalidArgumentError("a chunk of weights has one frame");
+    if (status.ok() && !store.Stages(chunk.version())) return AskToBegin(from, chunk.policy(), chunk.version());
     if (status.ok()) status = store.Chunk(chunk, frames[0]);
     return status.ok() ? Acknowledge(from) : Refuse(from, status);
   }
   const StoredWeights* weights = store.Find(chunk.version());
+  if (weights == nullptr && lost_weights_.contains(chunk.policy())) {  // start over, once they are back
+    fetch_waits_.push_back({from, chunk.policy(), chunk.version(), /*in_order=*/false});
+    return;
+  }
   if (weights == nullptr && store.newest() != nullptr) {
     return Answer(from, BeginHeader(chunk.policy(), *store.newest()));  // gone by now: start over with the newest
   }
@@ -234,21 +288,58 @@ void Exchange::OnWeightsChunk(const Address& from, proto::WeightsChunk chunk, co
   Answer(from, std::move(header), {weights->chunks[chunk.index()]});
 }
 
-void Exchange::OnWeightsCommit(double now, const Address& from, proto::WeightsCommit commit) {
+// The exchange that had the beginning of this publication died.
+void Exchange::AskToBegin(const Address& from, const std::string& policy, const proto::Version& version) {
+  proto::Header header;
+  header.mutable_weights_begin()->set_policy(policy);
+  *header.mutable_weights_begin()->mutable_version() = version;
+  Answer(from, std::move(header));
+}
+
+void Exchange::OnWeightsCommit(double now, const Address& from, const proto::Header& header) {
+  proto::WeightsCommit commit = header.weights_commit();
   commit.set_policy(PolicyOf(from, commit.policy()));
   if (const absl::Status status = CheckTrainer(from, commit.policy(), /*first_rank=*/true); !status.ok()) {
     return Refuse(from, status);
   }
-  if (commit.rejected_non_finite()) return OnRejectedStep(now, from, commit);
+  if (commit.rejected_non_finite()) {
+    NoteCall(now, from, header);
+    return OnRejectedStep(now, from, commit);
+  }
   Lane& lane = lanes_.at(commit.policy());
-  if (const absl::Status status = lane.store().Commit(commit, now); !status.ok()) return Refuse(from, status);
+  if (recalled_place_) {
+    lane.store().Recall(commit.version(), commit.digest());
+  } else if (!lane.store().Stages(commit.version())) {
+    return AskToBegin(from, commit.policy(), commit.version());
+  } else if (const absl::Status status = lane.store().Commit(commit, now); !status.ok()) {
+    return Refuse(from, status);
+  }
   const uint32_t number = commit.version().number();
-  if (!lane.version() || number > *lane.version()) Published(lane, number, commit.metrics(), now);
+  const bool is_new = !lane.version() || number > *lane.version();
+  const bool found = number == lane.version() && lost_weights_.contains(lane.policy());
+  if (is_new && number >= options_.config.train().steps() && !recalled_place_) {
+    outlet_->KeepWeights(lane.policy(), lane.store().newest()->chunks);
+  }
+  if (is_new || found) {
+    NoteCall(now, from, header);
+    lost_weights_.erase(lane.policy());
+  }
+  if (is_new) Published(lane, number, commit.metrics(), now);
   Acknowledge(from);
+}
+
+void Exchange::Archive(const Lane& lane) {
+  BatchArchive::Batch past;
+  past.cut_s = lane.cut_s();
+  past.versions = {lane.batch()->groups(0).at_batch().begin(), lane.batch()->groups(0).at_batch().end()};
+  past.mask_before = lane.mask_before();
+  for (const GroupPtr& group : lane.batch_groups()) past.groups.push_back(group->place);
+  archive_.Add(lane.policy(), proto::TRAIN, lane.batch()->step(), std::move(past));
 }
 
 void Exchange::Published(Lane& lane, uint32_t number, const proto::StepMetrics& metrics, double now) {
   const bool step = lane.batch() != nullptr;
+  if (step) Archive(lane);
   lane.Publish(number);
   served_.erase(lane.policy());
   proto::Announcement announcement;
@@ -304,6 +395,7 @@ void Exchange::ServeFetches() {
   std::erase_if(fetch_waits_, [&](const FetchWait& wait) {
     const WeightStore& store = lanes_.at(wait.policy).store();
     const StoredWeights* newest = store.newest();
+    if (lost_weights_.contains(wait.policy)) return false;  // what is there is older than what workers have
     if (newest == nullptr || VersionKey(newest->version) < VersionKey(wait.least)) return false;
     Answer(wait.from, BeginHeader(wait.policy, wait.in_order ? *store.OldestFrom(wait.least) : *newest));
     return true;

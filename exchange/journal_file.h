@@ -1,12 +1,13 @@
 // A journal on disk: records, one appended after the other, each with a checksum, and none ever changed.
 //
 //   file    "TNDMJRNL", format (uint32), record...
-//   record  size of the payload (uint32), kind (uint32), XXH3-64 of the payload and of these three (uint64 each), payload
+//   record  size of the payload (uint32), kind (uint32), XXH3-64 of the payload and of these three (uint64 each),
+//   payload
 //
-// Numbers are little-endian. A process that dies while it appends leaves a last record that is cut short or does not fit
-// its checksum: readers end before it, and a writer that goes on cuts it off. Any other damage is corruption, and an
-// error. What Append has returned from outlives the process; it is not synced to the device, so it
-// need not outlive the machine.
+// Numbers are little-endian. A process that dies while it appends leaves a last record that is cut short or does not
+// fit its checksum: readers end before it, and a writer that goes on cuts it off. Any other damage is corruption, and
+// an error. What Append has returned from outlives the process; it is not synced to the device, so it need not outlive
+// the machine.
 #pragma once
 
 #include <cstdint>
@@ -38,6 +39,9 @@ class JournalReader {
 
   // The next record; nullopt after the last good one. kDataLoss: a damaged record, with its place, and more behind it.
   absl::StatusOr<std::optional<JournalRecord>> Next();
+
+  // The next record is the one at `place`: what good_bytes() said before it was read.
+  void GoTo(uint64_t place) { good_bytes_ = place; }
 
   // Where the good records end that were read so far, and whether Next found a last record that is not whole.
   uint64_t good_bytes() const { return good_bytes_; }

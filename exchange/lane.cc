@@ -106,8 +106,9 @@ bool Lane::TryCut(const std::vector<proto::PolicyVersion>& versions, double now)
   batch_->header.set_policy(policy());
   batch_->header.set_purpose(proto::TRAIN);
   batch_->header.set_step(*version_);
-  const int64_t mask_before = on_limit() == proto::MASK ? start - int64_t{bound()} : 0;
-  FillBatch(*cut, versions, now, incarnation(), mask_before, &batch_->header, &batch_->frames);
+  batch_->cut_s = now;
+  batch_->mask_before = on_limit() == proto::MASK ? start - int64_t{bound()} : 0;
+  FillBatch(*cut, versions, now, incarnation(), batch_->mask_before, &batch_->header, &batch_->frames);
   for (const Batcher::Entry& entry : *cut) {
     Release(entry.group->header.ticket().id());
     batch_->groups.push_back(entry.group);

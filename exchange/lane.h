@@ -88,6 +88,10 @@ class Lane {
   // The batch of the step from version(), once it is cut; the same until that step is over.
   const proto::Batch* batch() const { return batch_ ? &batch_->header : nullptr; }
   const std::vector<wire::Frame>& batch_frames() const { return batch_->frames; }
+  // Its groups, when it was cut, and the version below which its tokens are masked out.
+  const std::vector<GroupPtr>& batch_groups() const { return batch_->groups; }
+  double cut_s() const { return batch_->cut_s; }
+  int64_t mask_before() const { return batch_->mask_before; }
   // The batch's step was not taken; the next batch is for the same step.
   void RejectBatch(const std::string& reason);
   size_t arrived() const { return batcher_.size(); }
@@ -111,6 +115,8 @@ class Lane {
     proto::Batch header;
     std::vector<wire::Frame> frames;
     std::vector<GroupPtr> groups;
+    double cut_s = 0;
+    int64_t mask_before = 0;
   };
 
   // Whether a group over the bound is trained on, or on its tokens within it.

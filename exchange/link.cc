@@ -10,6 +10,7 @@ namespace tandem {
 namespace {
 
 constexpr uint32_t kChunksAtOnce = 4;  // asked for and not here yet
+constexpr int kPublications = 5;       // tries to publish one version while exchanges die
 
 std::string Name(const std::string& policy, const proto::Version& version) {
   return absl::StrCat("version ", version.incarnation(), ".", version.number(), " of ", policy);
@@ -166,6 +167,17 @@ absl::StatusOr<TrainingBatch> TrainerLink::NextBatch(proto::Purpose purpose, uin
 
 absl::Status TrainerLink::Publish(const proto::Version& version, std::string_view weights,
                                   const proto::StepMetrics& metrics) {
+  for (int i = 0; i < kPublications; ++i) {
+    TANDEM_ASSIGN_OR_RETURN(const bool published, TryPublish(version, weights, metrics));
+    if (published) return absl::OkStatus();
+  }
+  return absl::UnavailableError(absl::StrCat("publishing version ", version.incarnation(), ".", version.number(),
+                                             ": the exchange lost its beginning ", kPublications, " times"));
+}
+
+// False: the exchange died meanwhile, and the next one asks to start over.
+absl::StatusOr<bool> TrainerLink::TryPublish(const proto::Version& version, std::string_view weights,
+                                             const proto::StepMetrics& metrics) {
   const std::string what = absl::StrCat("publishing version ", version.incarnation(), ".", version.number());
   const std::string digest = Digest(weights);
   const uint32_t chunks = static_cast<uint32_t>((weights.size() + chunk_bytes_ - 1) / chunk_bytes_);
@@ -175,7 +187,8 @@ absl::Status TrainerLink::Publish(const proto::Version& version, std::string_vie
   begin.set_bytes(weights.size());
   begin.set_chunks(chunks);
   begin.set_digest(digest);
-  TANDEM_RETURN_IF_ERROR(client_->Call(header, {}, what).status());
+  TANDEM_ASSIGN_OR_RETURN(wire::Packet answer, client_->Call(header, {}, what));
+  if (answer.header.ack().known()) return true;
   for (uint32_t i = 0; i < chunks; ++i) {
     const uint64_t offset = uint64_t{i} * chunk_bytes_;
     proto::WeightsChunk& chunk = *header.mutable_weights_chunk();
@@ -183,13 +196,15 @@ absl::Status TrainerLink::Publish(const proto::Version& version, std::string_vie
     chunk.set_index(i);
     chunk.set_offset(offset);
     wire::Frame data = wire::MakeFrame(std::string(weights.substr(offset, chunk_bytes_)));
-    TANDEM_RETURN_IF_ERROR(client_->Call(header, {std::move(data)}, what).status());
+    TANDEM_ASSIGN_OR_RETURN(answer, client_->Call(header, {std::move(data)}, what));
+    if (answer.header.has_weights_begin()) return false;
   }
   proto::WeightsCommit& commit = *header.mutable_weights_commit();
   *commit.mutable_version() = version;
   commit.set_digest(digest);
   *commit.mutable_metrics() = metrics;
-  return client_->Call(std::move(header), {}, what).status();
+  TANDEM_ASSIGN_OR_RETURN(answer, client_->Call(std::move(header), {}, what));
+  return !answer.header.has_weights_begin();
 }
 
 absl::Status TrainerLink::RejectNonFinite(const proto::Version& version, const proto::StepMetrics& metrics) {

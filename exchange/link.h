@@ -102,13 +102,16 @@ class TrainerLink {
   TrainerLink(std::unique_ptr<wire::Client> client, uint32_t chunk_bytes);
   ~TrainerLink();
 
-  // The batch of a step: the same bytes however often and by whichever rank it is asked for. A rank other than 0 that
-  // has it already and asks again means the step anew, since it was not taken (RejectNonFinite): it waits for rank 0 to
-  // say so.
+  // The batch of a step: the same bytes however often and by whichever rank it is asked for, also that of a step whose
+  // version is published (for a trainer that goes on from a checkpoint). A rank other than 0 that has it already and
+  // asks again means the step anew, since it was not taken (RejectNonFinite): it waits for rank 0 to say so.
+  // publish_again in the answer to rank 0: it is no batch; Publish the version that the step starts from once more,
+  // then ask again.
   absl::StatusOr<TrainingBatch> NextBatch(proto::Purpose purpose, uint32_t step);
 
   // Rank 0: publishes version `version` with the metrics of the step that made it. Version 0 is published once the
-  // warm start is over (or at once when there is none), and on resuming the version that was resumed from.
+  // warm start is over (or at once when there is none), and on resuming the version that was resumed from. Publishing
+  // the same bytes once more is fine; other bytes under the same version are refused.
   absl::Status Publish(const proto::Version& version, std::string_view weights, const proto::StepMetrics& metrics);
 
   // Rank 0: the step from `version` was not taken, since its loss or gradient was not finite.
@@ -120,6 +123,9 @@ class TrainerLink {
   const proto::Welcome& welcome() const;
 
  private:
+  absl::StatusOr<bool> TryPublish(const proto::Version& version, std::string_view weights,
+                                  const proto::StepMetrics& metrics);
+
   std::unique_ptr<wire::Client> client_;
   uint32_t chunk_bytes_;
 };

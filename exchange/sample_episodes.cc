@@ -53,6 +53,10 @@ void SampleEpisodes::Look(const proto::Group& group, uint32_t step, double now) 
   const char* purpose = group.ticket().purpose() == proto::EVAL ? "eval" : "train";
   for (const proto::Episode& episode : group.episodes()) {
     if (!Wanted(group, episode, step)) continue;
+    if (skip_ > 0) {
+      --skip_;
+      continue;
+    }
     google::protobuf::util::JsonPrintOptions options;
     options.preserve_proto_field_names = true;
     std::string json;

@@ -30,6 +30,9 @@ class SampleEpisodes {
   SampleEpisodes(const SampleEpisodes&) = delete;
   SampleEpisodes& operator=(const SampleEpisodes&) = delete;
 
+  // The first `lines` that are to be kept from now on are in the file already.
+  void Skip(uint64_t lines) { skip_ = lines; }
+
   // Looks at a group that has arrived when the newest version was `step`.
   void Look(const proto::Group& group, uint32_t step, double now);
 
@@ -37,7 +40,8 @@ class SampleEpisodes {
   SampleEpisodes(std::FILE* file, uint32_t every) : file_(file), every_(every) {}
   bool Wanted(const proto::Group& group, const proto::Episode& episode, uint32_t step);
 
-  std::FILE* file_;                                    // owned
+  std::FILE* file_;  // owned
+  uint64_t skip_ = 0;
   uint32_t every_;                                     // steps from one that is sampled to the next
   std::map<std::pair<uint32_t, int>, uint32_t> kept_;  // by step, and kind: plain, mixed, of an evaluation
 };

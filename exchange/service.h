@@ -20,7 +20,7 @@ namespace tandem {
 struct ExchangeRun {
   proto::Config config;    // resolved
   std::string run_name;    // of the run folder; it is part of every group
-  std::string run_folder;  // exists; gets metrics.jsonl, episodes.jsonl and tensorboard/
+  std::string run_folder;  // exists; gets metrics.jsonl, episodes.jsonl, tensorboard/ and journal/
   std::string endpoint;    // to bind: ipc://, tcp:// (a port of * is chosen) or inproc://
   std::string build;
   std::string config_digest;
@@ -30,6 +30,8 @@ struct ExchangeRun {
   std::function<void(const std::string& endpoint)> on_bound;  // called once, with the endpoint to connect to
 };
 
+// When there is a journal of this incarnation already, its exchange has died: this one goes on where that one stopped,
+// with the same peers, who need not notice (exchange/recovery.h).
 // Blocks until the run is finished and everybody has left, or `stop` is set: then trainers may finish their step and
 // are told to write a checkpoint, workers to leave. Errors: the endpoint cannot be bound or a file not be opened
 // (named); kUnavailable: somebody has been missing for transport.connect_s ("no trainer of policy executor has joined

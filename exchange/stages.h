@@ -18,7 +18,8 @@ const char* StageName(Stage stage);
 // Where one policy goes on when a run is resumed.
 struct ResumePoint {
   proto::Purpose purpose = proto::SFT;
-  uint32_t step = 0;  // TRAIN: the version number resumed from; SFT: supervised steps already done
+  uint32_t step = 0;         // TRAIN: the version number resumed from; SFT: supervised steps already done
+  uint32_t incarnation = 0;  // that wrote the checkpoint
 };
 
 // Moves on one stage at a time. The warm start lasts until every policy has published its first version, also when

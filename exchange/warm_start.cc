@@ -55,10 +55,14 @@ uint32_t WarmStart::MissingOf(uint32_t step) const {
 std::optional<std::vector<GroupPtr>> WarmStart::Batch(uint32_t step) const {
   TANDEM_CHECK(step >= SlowestStep() && step < steps_);
   if (MissingOf(step) > 0) return std::nullopt;
+  return Arrived(step);
+}
+
+std::vector<GroupPtr> WarmStart::Arrived(uint32_t step) const {
+  const auto begin = arrived_.lower_bound(uint64_t{step} * per_step_);
+  const auto end = arrived_.lower_bound((uint64_t{step} + 1) * per_step_);
   std::vector<GroupPtr> groups;
-  groups.reserve(per_step_);
-  auto it = arrived_.lower_bound(uint64_t{step} * per_step_);
-  for (uint32_t i = 0; i < per_step_; ++i, ++it) groups.push_back(it->second);
+  for (auto it = begin; it != end; ++it) groups.push_back(it->second);
   return groups;
 }
 

@@ -33,6 +33,8 @@ class WarmStart {
   // bug: ask Wanted first.
   std::optional<std::vector<GroupPtr>> Batch(uint32_t step) const;
   uint32_t MissingOf(uint32_t step) const;
+  // Those that are here of a step, in order.
+  std::vector<GroupPtr> Arrived(uint32_t step) const;
   bool Wanted(const std::string& policy, uint32_t step) const;
 
   // Policy `policy` is done with `step`. False when that is not the step it is at.

@@ -34,9 +34,10 @@ absl::Status WeightStore::Begin(const proto::WeightsBegin& begin) {
                                                       "; other bytes (digest ", begin.digest(),
                                                       ") under the same version are refused"));
   }
-  if (known == digests_.end() && !stored_.empty() && key <= VersionKey(stored_.back().version)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(name, " is not newer than ", Name(stored_.back().version), ", which is published"));
+  if (known == digests_.end() && !digests_.empty() && key <= digests_.rbegin()->first) {
+    const auto [incarnation, number] = digests_.rbegin()->first;
+    return absl::FailedPreconditionError(absl::StrCat(name, " is not newer than version ", incarnation, ".", number,
+                                                      " of ", policy_, ", which is published"));
   }
   staged_ = Staged{{begin.version(), begin.bytes(), begin.digest(), {}}, begin.chunks()};
   return absl::OkStatus();
@@ -44,7 +45,7 @@ absl::Status WeightStore::Begin(const proto::WeightsBegin& begin) {
 
 absl::Status WeightStore::Chunk(const proto::WeightsChunk& chunk, const wire::Frame& data) {
   const std::string name = absl::StrCat("chunk ", chunk.index(), " of ", Name(chunk.version()));
-  if (!staged_ || VersionKey(staged_->weights.version) != VersionKey(chunk.version())) {
+  if (!Stages(chunk.version())) {
     return absl::InvalidArgumentError(absl::StrCat(name, " was not announced by a BEGIN"));
   }
   const size_t expected = staged_->weights.chunks.size();
@@ -65,7 +66,7 @@ absl::Status WeightStore::Chunk(const proto::WeightsChunk& chunk, const wire::Fr
 
 absl::Status WeightStore::Commit(const proto::WeightsCommit& commit, double now) {
   const std::string name = Name(commit.version());
-  if (!staged_ || VersionKey(staged_->weights.version) != VersionKey(commit.version())) {
+  if (!Stages(commit.version())) {
     return absl::InvalidArgumentError(absl::StrCat("COMMIT of ", name, " without its BEGIN"));
   }
   Staged staged = *std::move(staged_);
@@ -80,12 +81,31 @@ absl::Status WeightStore::Commit(const proto::WeightsCommit& commit, double now)
   if (digest != weights.digest || digest != commit.digest()) {
     return absl::DataLossError(absl::StrCat(name, " has digest ", digest, "; ", weights.digest, " was announced"));
   }
-  const bool repeated = !digests_.emplace(VersionKey(weights.version), digest).second;
+  digests_.emplace(VersionKey(weights.version), digest);
+  const bool repeated = !stored_.empty() && VersionKey(weights.version) <= VersionKey(stored_.back().version);
   if (repeated) return absl::OkStatus();
   weights.published_s = now;
   stored_.push_back(std::move(weights));
   while (stored_.size() > keep_) stored_.pop_front();
   return absl::OkStatus();
+}
+
+bool WeightStore::Stages(const proto::Version& version) const {
+  return staged_ && VersionKey(staged_->weights.version) == VersionKey(version);
+}
+
+void WeightStore::Recall(const proto::Version& version, const std::string& digest) {
+  digests_.emplace(VersionKey(version), digest);
+}
+
+bool WeightStore::Restore(const proto::Version& version, std::vector<wire::Frame> chunks, double now) {
+  uint64_t bytes = 0;
+  for (const wire::Frame& chunk : chunks) bytes += chunk->size();
+  if (chunks.empty() || digests_.empty() || digests_.rbegin()->first != VersionKey(version)) return false;
+  const std::string digest = JoinedDigest(chunks, bytes);
+  if (digest != digests_.rbegin()->second) return false;
+  stored_.push_back({version, bytes, digest, std::move(chunks), now});
+  return true;
 }
 
 const StoredWeights* WeightStore::Find(const proto::Version& version) const {

@@ -38,9 +38,17 @@ class WeightStore {
   // The next chunk. kInvalidArgument: not this publication's, out of order, or sizes that do not add up.
   absl::Status Chunk(const proto::WeightsChunk& chunk, const wire::Frame& data);
 
+  // Whether a publication of this version is under way.
+  bool Stages(const proto::Version& version) const;
+
   // Makes the staged version the newest. kInvalidArgument: incomplete; kDataLoss: the digest does not fit, and what was
   // staged is forgotten.
   absl::Status Commit(const proto::WeightsCommit& commit, double now = 0);
+
+  // A version that was published to an exchange that died: its name is taken, its bytes may be published once more.
+  void Recall(const proto::Version& version, const std::string& digest);
+  // Its bytes, from elsewhere. False: they have another digest, or the version is not the newest.
+  bool Restore(const proto::Version& version, std::vector<wire::Frame> chunks, double now);
 
   // Null before the first commit.
   const StoredWeights* newest() const { return stored_.empty() ? nullptr : &stored_.back(); }

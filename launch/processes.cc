@@ -1,7 +1,9 @@
 #include "launch/processes.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <optional>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -26,6 +28,21 @@ ChildSpec Spec(ChildSpec::Kind kind, std::string name, const std::string& execut
   spec.argv = std::move(argv);
   spec.environment = ThreadEnvironment(threads);
   return spec;
+}
+
+// The checkpoint that a policy goes on from when the run begins, and when its trainer was killed in the middle.
+std::optional<CheckpointName> StartOf(const RunSetup& setup, const std::string& policy) {
+  const auto from = setup.resume.find(policy);
+  return from == setup.resume.end() ? std::nullopt : std::optional(from->second);
+}
+std::optional<CheckpointName> NewestOf(const RunSetup& setup, const std::string& policy) {
+  const std::vector<CheckpointName> names = ListCheckpoints(setup.run_folder, policy);
+  return !names.empty() && names.back().incarnation == setup.incarnation ? names.back() : StartOf(setup, policy);
+}
+
+std::vector<std::string> WithCheckpoint(std::vector<std::string> argv, const std::optional<CheckpointName>& name) {
+  if (name) argv.insert(argv.end(), {"--resume", name->Folder()});
+  return argv;
 }
 
 }  // namespace
@@ -68,11 +85,15 @@ std::vector<ChildSpec> PlanProcesses(const RunSetup& setup, const std::string& e
       std::vector<std::string> argv =
           with_common({"tandem", "trainer", "--policy", policy, "--rank", absl::StrCat(rank)});
       argv.insert(argv.end(), {"--private", setup.private_folder});
-      if (const auto from = setup.resume.find(policy); from != setup.resume.end()) {
-        argv.insert(argv.end(), {"--resume", from->second.Folder()});
-      }
-      specs.push_back(Spec(ChildSpec::kTrainer, absl::StrCat("trainer-", policy, "-", rank), executable, argv,
-                           config.policies().at(policy).threads()));
+      ChildSpec spec = Spec(ChildSpec::kTrainer, absl::StrCat("trainer-", policy, "-", rank), executable,
+                            WithCheckpoint(argv, StartOf(setup, policy)), config.policies().at(policy).threads());
+      spec.team = policy;
+      spec.argv_again = [setup, policy, argv] {
+        std::error_code error;
+        std::filesystem::remove(RendezvousFile(setup, policy), error);  // where the ranks before met
+        return WithCheckpoint(argv, NewestOf(setup, policy));
+      };
+      specs.push_back(std::move(spec));
     }
   }
   for (uint32_t index = 0; index < WorkerCount(config, AvailableCores()); ++index) {

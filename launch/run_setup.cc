@@ -33,7 +33,8 @@ absl::Status RunExchangePart(const RunSetup& setup, zmq::context_t& context, con
   run.incarnation = setup.incarnation;
   run.clock_offset_s = setup.clock_offset_s;
   for (const auto& [policy, name] : setup.resume) {
-    run.resume[policy] = {.purpose = name.sft ? proto::SFT : proto::TRAIN, .step = name.step};
+    run.resume[policy] = {
+        .purpose = name.sft ? proto::SFT : proto::TRAIN, .step = name.step, .incarnation = name.incarnation};
   }
   return RunExchange(run, context, stop);
 }

@@ -106,13 +106,20 @@ class Supervisor {
     Send(SIGTERM, ChildSpec::kExchange);
   }
 
+  // Those that were killed come first: a rank that ends with an error because another one was killed was not at fault.
   void Reap() {
-    for (Child& child : children_) {
-      int status = 0;
-      if (child.pid > 0 && waitpid(child.pid, &status, WNOHANG) == child.pid) {
+    std::vector<std::pair<Child*, int>> ended;
+    for (int pass = 0; pass < 2; ++pass) {  // the second sees whoever died first, but was looked at first
+      for (Child& child : children_) {
+        int status = 0;
+        if (child.pid <= 0 || waitpid(child.pid, &status, WNOHANG) != child.pid) continue;
         child.pid = -1;
-        OnEnd(&child, status);
+        ended.emplace_back(&child, status);
       }
+    }
+    std::stable_partition(ended.begin(), ended.end(), [](const auto& end) { return WIFSIGNALED(end.second); });
+    for (const auto& [child, status] : ended) {
+      if (child->pid < 0) OnEnd(child, status);  // unless its team has been started again by now
     }
   }
 
@@ -127,6 +134,7 @@ class Supervisor {
       if (child->spec.kind == ChildSpec::kExchange) SendAll(SIGTERM);
       return;
     }
+    if (WIFSIGNALED(status) && phase_ == Phase::kRunning) return Restart(child, status);
     if (!well) {
       if (phase_ == Phase::kKilled || phase_ == Phase::kTerminating) return;  // we did that
       const std::string last = LastLines(Log(*child), kLogLines);
@@ -156,7 +164,22 @@ class Supervisor {
     }
     ++child->restarts;
     Say(absl::StrCat(ended, "; started again (", child->restarts, " of at most ", options_.restarts, ")"));
-    if (const absl::Status started = Start(child); !started.ok()) Fail(started);
+    StartTeam(child);
+  }
+
+  void StartTeam(Child* first) {
+    std::vector<Child*> team = {first};
+    for (Child& child : children_) {
+      if (&child == first || child.spec.team.empty() || child.spec.team != first->spec.team) continue;
+      if (child.pid > 0 && kill(child.pid, SIGKILL) == 0) waitpid(child.pid, nullptr, 0);
+      team.push_back(&child);
+    }
+    for (Child* child : team) {  // all before the first is started
+      if (child->spec.argv_again) child->spec.argv = child->spec.argv_again();
+    }
+    for (Child* child : team) {
+      if (const absl::Status started = Start(child); !started.ok()) return Fail(started);
+    }
   }
 
   // The run has failed; what is left is told to leave, so that trainers still write their checkpoints.

@@ -17,15 +17,17 @@ namespace tandem {
 struct ChildSpec {
   enum Kind { kExchange, kTrainer, kWorker };
   Kind kind = kWorker;
-  std::string name;                                // "worker-0": in messages, and of its log
-  std::string executable;                          // its path
-  std::vector<std::string> argv;                   // as `ps` shows it; argv[0] is the program's name
+  std::string name;                                      // "worker-0": in messages, and of its log
+  std::string executable;                                // its path
+  std::vector<std::string> argv;                         // as `ps` shows it; argv[0] is the program's name
+  std::function<std::vector<std::string>()> argv_again;  // when it is started again; empty: argv
+  std::string team;  // of trainers: when one is killed, all of the same team are started again
   std::map<std::string, std::string> environment;  // on top of ours
 };
 
 struct SupervisorOptions {
   std::string log_folder;  // standard output and error of a child are appended to <log_folder>/<name>.log
-  int restarts = 5;        // of each worker; one that lived for restart_forget_s begins to count anew
+  int restarts = 5;        // of each child; one that lived for restart_forget_s begins to count anew
   double restart_forget_s = 300;
   double leave_s = 2;          // how long workers may take when the exchange has ended: they hold nothing that counts
   double end_s = 60;           // how long the others may take when the exchange has ended by itself
@@ -42,9 +44,10 @@ enum class RunOutcome { kFinished, kStopped };
 // that lives longest (children die with it: PR_SET_PDEATHSIG) and BlockSignals() has to be in force.
 //   The exchange ends with status 0: the run is finished. Workers are told to leave and killed after leave_s; trainers
 //   have end_s for their last checkpoints. SIGINT, SIGTERM: the exchange is told to stop, and tells the others to write
-//   their checkpoints and leave (kStopped). A second one: all are killed at once, kCancelled. A worker dies: it is
-//   started again, `restarts` times at most. The exchange or a trainer dies: the others are ended; kAborted, with the
-//   last lines of its log.
+//   their checkpoints and leave (kStopped). A second one: all are killed at once, kCancelled. A worker dies, or
+//   the exchange or a trainer is killed by a signal: it is started again, `restarts` times at most, a trainer with its
+//   team. The exchange or a trainer ends with an error of its own: the others are ended; kAborted, with the last lines
+//   of its log.
 // Children that have not ended in time are named, get SIGTERM, and after term_s SIGKILL: kDeadlineExceeded. An exchange
 // that is the last of a failed run is killed at once: those whom it waits for will not come.
 // No child is left when it returns.

@@ -45,6 +45,8 @@ tandem_exchange_mutant(arrival_order batcher.cc property_test
 tandem_exchange_mutant(fifo_not_edf batcher.cc batcher_test BatcherTest.TakesTheEarliestDeadlineFirst)
 tandem_exchange_mutant(no_group_dedup ticket_book.cc property_test
   ExchangeScheduleTest.EveryPromiseIsKept/0)
+tandem_exchange_mutant(unjournaled_groups exchange_tickets.cc property_test
+  ExchangeScheduleTest.NothingIsLostWhenTheExchangeOrATrainerDies/0)
 tandem_exchange_mutant(ledger_leak ledger.cc property_test
   ExchangeScheduleTest.EveryPromiseIsKept/0)
 tandem_exchange_mutant(torn_weights weight_store.cc weight_store_test

@@ -66,6 +66,7 @@ class Trainer {
   bool in_warm_start() const { return position_.sft; }
   // Ends the warm start: the state is that of version 0 from now on.
   absl::Status BecomeVersionZero();
+  // The version of position(), that the next step starts from.
   absl::Status PublishStart();
   absl::Status WriteCheckpoint();
   // The exchange does not wait for a trainer that has left.
@@ -209,6 +210,10 @@ absl::StatusOr<Trainer::Next> Trainer::Await(proto::Purpose purpose, TrainingBat
   if (stopped) return Next::kLeave;
   const double asked_s = clock_.Now();
   auto answer = link_->NextBatch(purpose, position_.step);
+  while (answer.ok() && answer->header.publish_again()) {
+    TANDEM_RETURN_IF_ERROR(PublishStart());
+    answer = link_->NextBatch(purpose, position_.step);
+  }
   TANDEM_RETURN_IF_ERROR(UnlessCancelled(answer.status()));
   waited_s_ = clock_.Now() - asked_s;
   const bool told = !answer.ok() || answer->header.stopping();

@@ -17,8 +17,7 @@ absl::StatusOr<bool> Inbox::Join(SessionId session, const proto::Hello& peer, do
     return absl::FailedPreconditionError(WhyNotHere(session));
   }
   for (auto other = sessions_.begin(); other != sessions_.end();) {
-    other =
-        other->second.peer.name() == peer.name() ? Lose(other, "joined again as another session") : std::next(other);
+    other = other->second.peer.name() == peer.name() ? End(other, "joined again as another session") : std::next(other);
   }
   sessions_[session] = Session{peer, silence_s, now, {}, {}};
   return true;
@@ -68,10 +67,15 @@ bool Inbox::Leave(SessionId session) {
   return true;
 }
 
+void Inbox::Lose(SessionId session, std::string why) {
+  if (const auto found = sessions_.find(session); found != sessions_.end()) End(found, std::move(why));
+  std::erase_if(lost_, [&](const Lost& lost) { return lost.session == session; });
+}
+
 std::vector<Lost> Inbox::TakeLost(double now) {
   for (auto it = sessions_.begin(); it != sessions_.end();) {
     const double silent = now - it->second.heard;
-    it = silent > it->second.silence_s ? Lose(it, absl::StrFormat("silent for %.1f s", silent)) : std::next(it);
+    it = silent > it->second.silence_s ? End(it, absl::StrFormat("silent for %.1f s", silent)) : std::next(it);
   }
   return std::exchange(lost_, {});
 }
@@ -97,8 +101,8 @@ Inbox::Call* Inbox::Find(SessionId session, uint64_t call) {
   return entry == found->second.calls.end() ? nullptr : &entry->second;
 }
 
-std::map<SessionId, Inbox::Session>::iterator Inbox::Lose(std::map<SessionId, Session>::iterator session,
-                                                          std::string why) {
+std::map<SessionId, Inbox::Session>::iterator Inbox::End(std::map<SessionId, Session>::iterator session,
+                                                         std::string why) {
   Remember(session->first, why);
   lost_.push_back({session->first, session->second.peer, std::move(why)});
   return sessions_.erase(session);

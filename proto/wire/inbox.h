@@ -61,6 +61,9 @@ class Inbox {
   // The session is over by its client's wish; true when it was there.
   bool Leave(SessionId session);
 
+  // The session was lost, as somebody has been told already: TakeLost does not tell again.
+  void Lose(SessionId session, std::string why);
+
   // The sessions that were lost since the last time: replaced, or not heard of for silence_s.
   std::vector<Lost> TakeLost(double now);
 
@@ -87,7 +90,7 @@ class Inbox {
   };
 
   Call* Find(SessionId session, uint64_t call);
-  std::map<SessionId, Session>::iterator Lose(std::map<SessionId, Session>::iterator session, std::string why);
+  std::map<SessionId, Session>::iterator End(std::map<SessionId, Session>::iterator session, std::string why);
   void Remember(SessionId session, std::string why);
   std::string WhyNotHere(SessionId session) const;
 

@@ -40,6 +40,7 @@ class ServerImpl final : public Server {
 
   std::string endpoint() const override { return endpoint_; }
   void set_welcome(proto::Welcome welcome) override { welcome_ = std::move(welcome); }
+  void Recall(const Event& event) override;
   absl::StatusOr<std::optional<Event>> Poll(double timeout_s) override;
   void Reply(SessionId session, uint64_t call, proto::Header header, std::vector<Frame> frames) override;
   void set_missing(SessionId session, uint64_t call, std::string missing) override {
@@ -53,6 +54,9 @@ class ServerImpl final : public Server {
   void Handle(Parts parts);
   void HandleHello(const proto::Header& header);
   void HandleOther(Packet packet);
+  double SilenceOf(const proto::Hello& peer) const {
+    return peer.kind() == proto::TRAINER ? options_.trainer_silence_s : options_.silence_s;
+  }
   absl::Status CheckHello(const proto::Hello& hello) const;
   absl::Status CheckBody(const proto::Header& header) const;
   void Malformed(const Frame& routing_id, const proto::Header& header, absl::string_view why);
@@ -72,10 +76,30 @@ class ServerImpl final : public Server {
   uint64_t malformed_ = 0;
   uint64_t refused_ = 0;  // hellos
   double last_turn_;
+  bool recalling_ = false;
 };
+
+void ServerImpl::Recall(const Event& event) {
+  recalling_ = true;
+  const double now = clock_.Now();
+  switch (event.kind) {
+    case Event::kJoined:
+      (void)inbox_.Join(event.session, event.peer, SilenceOf(event.peer), now);
+      return;
+    case Event::kCall:
+      (void)inbox_.Receive(event.packet.header, now);
+      return;
+    case Event::kLeft:
+      inbox_.Leave(event.session);
+      return;
+    default:
+      inbox_.Lose(event.session, event.why);
+  }
+}
 
 absl::StatusOr<std::optional<Event>> ServerImpl::Poll(double timeout_s) {
   const RealClock waited;
+  recalling_ = false;
   while (true) {
     if (events_.empty()) TANDEM_RETURN_IF_ERROR(Turn());
     if (!events_.empty()) {
@@ -128,8 +152,7 @@ void ServerImpl::HandleHello(const proto::Header& header) {
   absl::Status status = CheckHello(hello);
   bool begins = false;
   if (status.ok()) {
-    const bool trainer = hello.kind() == proto::TRAINER;
-    const auto joined = inbox_.Join(session, hello, trainer ? options_.trainer_silence_s : options_.silence_s, now);
+    const auto joined = inbox_.Join(session, hello, SilenceOf(hello), now);
     status = joined.status();
     begins = joined.ok() && *joined;
   }
@@ -232,7 +255,9 @@ void ServerImpl::Reply(SessionId session, uint64_t call, proto::Header header, s
     packet.header.mutable_refusal()->set_reason(
         absl::StrCat("the answer cannot be sent: ", std::string(size.message())));
   }
-  if (const Packet* reply = inbox_.Answer(session, call, std::move(packet)); reply != nullptr) Send(session, *reply);
+  if (const Packet* reply = inbox_.Answer(session, call, std::move(packet)); reply != nullptr && !recalling_) {
+    Send(session, *reply);
+  }
 }
 
 void ServerImpl::Announce(const proto::Announcement& announcement) {

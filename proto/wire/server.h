@@ -54,6 +54,10 @@ class Server {
   // The welcome that is sent to whoever joins from now on. clock_s is filled in when it is sent.
   virtual void set_welcome(proto::Welcome welcome) = 0;
 
+  // An event (no heartbeat) that a server before this one handed out: this one goes on with its sessions and calls, as
+  // if it had done so. Until the first Poll, replies are kept and not sent; who has not got one will ask again.
+  virtual void Recall(const Event& event) = 0;
+
   // The next event; nullopt after timeout_s of real time (0: does not block), or when a signal came. kCancelled: the
   // context was closed.
   virtual absl::StatusOr<std::optional<Event>> Poll(double timeout_s) = 0;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/digest.h"
 #include "exchange/exchange.h"
 #include "proto/group.h"
 
@@ -59,6 +60,15 @@ class Checker {
   // A training batch that is given to a rank.
   void Given(const proto::Batch& batch, const std::vector<wire::Frame>& frames) {
     Book& book = books_.at(batch.policy());
+    std::string bytes = batch.SerializeAsString();
+    for (const wire::Frame& frame : frames) bytes += *frame;
+    uint64_t& given = given_[{batch.policy(), batch.step()}];
+    if (batch.step() < book.version) {  // to a trainer that goes on from a checkpoint
+      ++past_batches_;
+      if (given != StableHash(bytes)) Violated(absl::StrCat("another batch for a past step of ", batch.policy()));
+      return;
+    }
+    given = StableHash(bytes);
     std::vector<uint64_t> ids;
     for (const proto::Group& group : batch.groups()) ids.push_back(group.ticket().id());
     if (!book.in_training.empty()) {
@@ -87,6 +97,8 @@ class Checker {
 
   void Published(const std::string& policy, uint32_t number) {
     Book& book = books_.at(policy);
+    if (number <= book.version && book.published) return;  // once more
+    book.published = true;
     if (number != 0 && number != book.version + 1) Violated(absl::StrCat("version ", number, " of ", policy));
     book.version = number;
     book.trained += book.in_training.size() * config_.train().group_size();
@@ -157,6 +169,7 @@ class Checker {
   }
 
   size_t groups() const { return tickets_.size(); }
+  size_t past_batches() const { return past_batches_; }
   size_t mixed_batches() const { return mixed_batches_; }
   uint32_t rejections(const std::string& reason) const {
     const auto it = rejections_.find(reason);
@@ -170,6 +183,7 @@ class Checker {
     uint64_t issued = 0, arrived = 0, trained = 0, non_finite = 0;
     uint64_t over = 0, over_said = 0;  // tokens over the bound in batches: seen, and counted by the exchange
     uint32_t version = 0;
+    bool published = false;
     std::set<uint64_t> counted, consumed;  // tickets
     std::vector<uint64_t> in_training;
   };
@@ -235,7 +249,8 @@ class Checker {
   std::set<uint64_t> accepted_;
   std::map<std::string, uint32_t> rejections_;
   std::map<std::pair<std::string, uint32_t>, std::string> batches_;
-  size_t mixed_batches_ = 0;
+  std::map<std::pair<std::string, uint32_t>, uint64_t> given_;
+  size_t mixed_batches_ = 0, past_batches_ = 0;
 };
 
 }  // namespace tandem

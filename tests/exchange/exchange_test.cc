@@ -17,6 +17,21 @@ using ::testing::IsEmpty;
 
 class Recorder final : public Outlet {
  public:
+  uint64_t Journal(const proto::JournalEvent& event) override {
+    journal.push_back(event);
+    return journal.size() - 1;
+  }
+  GroupPtr ReadBack(uint64_t place) override {
+    proto::Header header;
+    if (place >= journal.size() || !header.ParseFromString(journal[place].call())) return nullptr;
+    auto group = std::make_shared<ArrivedGroup>(ArrivedGroup{header.group(), {}, place});
+    for (const std::string& frame : journal[place].frames()) group->frames.push_back(wire::MakeFrame(frame));
+    return group;
+  }
+  void KeepWeights(const std::string& policy, const std::vector<wire::Frame>& chunks) override {
+    kept[policy] = chunks;
+  }
+  std::vector<wire::Frame> KeptWeights(const std::string& policy) override { return kept[policy]; }
   void Reply(wire::SessionId, uint64_t call, proto::Header header, std::vector<wire::Frame>) override {
     ASSERT_TRUE(replies.emplace(call, std::move(header)).second) << "answered twice";
   }
@@ -29,6 +44,8 @@ class Recorder final : public Outlet {
   void Inform(const std::string&) override {}
   void Warn(const std::string& line) override { warnings.push_back(line); }
 
+  std::vector<proto::JournalEvent> journal;
+  std::map<std::string, std::vector<wire::Frame>> kept;
   std::map<uint64_t, proto::Header> replies;
   std::map<uint64_t, std::string> missing;
   std::vector<proto::Announcement> announcements;
@@ -190,7 +207,8 @@ TEST_F(ExchangeTest, EveryRankGetsTheSameBatchAlsoAgain) {
   Start();
   Publish(0);
   for (const auto& ticket : Tickets(8)) Submit(ticket, 0);
-  const auto first = BatchTickets(AskBatch(kRank0, 0));
+  const uint64_t asked = AskBatch(kRank0, 0);
+  const auto first = BatchTickets(asked);
   EXPECT_EQ(first.size(), 2u);
   EXPECT_EQ(BatchTickets(AskBatch(kRank1, 0)), first);
   EXPECT_EQ(BatchTickets(AskBatch(kRank0, 0)), first);
@@ -199,7 +217,13 @@ TEST_F(ExchangeTest, EveryRankGetsTheSameBatchAlsoAgain) {
   Publish(1);
   for (const auto& ticket : Tickets(8)) Submit(ticket, 1);
   EXPECT_THAT(BatchTickets(next), ElementsAre(2, 3));
-  EXPECT_THAT(out_.replies[AskBatch(kRank0, 0)].refusal().reason(), HasSubstr("version 1 is published"));
+  // A trainer that goes on from a checkpoint gets the past one, from the journal; there is none further ahead.
+  EXPECT_EQ(out_.replies[AskBatch(kRank0, 0)].batch().SerializeAsString(),
+            out_.replies[asked].batch().SerializeAsString());
+  EXPECT_EQ(Publish(1), "");
+  EXPECT_EQ(exchange_->lane("solo").ledger().trained(), 4u);
+  out_.journal.clear();
+  EXPECT_THAT(out_.replies[AskBatch(kRank0, 0)].refusal().reason(), HasSubstr("cannot be read back"));
 }
 
 TEST_F(ExchangeTest, AStepThatWasNotTakenGetsTheNextBatchOnEveryRank) {
@@ -282,8 +306,13 @@ TEST_F(ExchangeTest, TheWarmStartComesFirstAndIsEvaluated) {
     done.mutable_step_done()->set_purpose(proto::SFT);
     done.mutable_step_done()->set_step(step);
     EXPECT_TRUE(out_.replies[Call(kRank0, done)].has_ack());
-    EXPECT_TRUE(out_.replies[Call(kRank0, done)].has_refusal());  // once only
+    // Once more, by a trainer that goes on from a checkpoint: it is done already.
+    EXPECT_THAT(BatchTickets(AskBatch(kRank0, step, proto::SFT)), ElementsAre(2 * step, 2 * step + 1));
+    EXPECT_TRUE(out_.replies[Call(kRank0, done)].has_ack());
+    done.mutable_step_done()->set_step(step + 2);
+    EXPECT_TRUE(out_.replies[Call(kRank0, done)].has_refusal());  // there is no such step
   }
+  EXPECT_EQ(std::ranges::count_if(out_.lines, [](const std::string& line) { return line.starts_with("sft "); }), 2);
   EXPECT_TRUE(out_.replies[AskBatch(kRank0, 2, proto::SFT)].batch().finished());
   EXPECT_EQ(exchange_->lane("solo").ledger().issued(), 0u);
   EXPECT_EQ(Publish(0), "");

@@ -43,8 +43,8 @@ class JournalFileTest : public ::testing::Test {
 
   void Write(const std::string& bytes) { ASSERT_TRUE(WriteFileAtomically(path_, bytes).ok()); }
 
-  const std::string path_ = testing::TempDir() + "journal_file_test_" +
-                            testing::UnitTest::GetInstance()->current_test_info()->name();
+  const std::string path_ =
+      testing::TempDir() + "journal_file_test_" + testing::UnitTest::GetInstance()->current_test_info()->name();
   uint32_t kind_ = 0;
   bool cut_short_ = false;
   absl::Status error_;

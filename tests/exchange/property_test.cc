@@ -118,6 +118,25 @@ TEST_P(ExchangeScheduleTest, EveryPromiseIsKept) {
   for (const auto& [what, count] : seen) EXPECT_GT(count, 0u) << what;
 }
 
+// Whatever dies, and whenever: what was accepted is trained on, once.
+TEST_P(ExchangeScheduleTest, NothingIsLostWhenTheExchangeOrATrainerDies) {
+  size_t exchanges = 0, batches = 0;
+  for (uint64_t seed : Seeds(700 + GetParam() * 1000, kSchedulesPerShard)) {
+    Scenario scenario = RandomScenario(seed);
+    RandomStream random(MixKey(seed, 3));
+    scenario.exchange_dies = random.Below(3) == 0 ? 0 : 0.002;
+    scenario.trainer_dies = random.Below(3) == 0 ? 0 : 0.02;
+    Team team(scenario);
+    ASSERT_EQ(team.sim.Run(), "") << "seed " << seed << "\n" << team.sim.scenario().config.ShortDebugString();
+    ASSERT_GE(team.sim.checker().groups(), kLeastGroups) << "seed " << seed;
+    exchanges += team.sim.exchange_deaths();
+    batches += team.sim.checker().past_batches();
+  }
+  if (std::getenv("TANDEM_SEED") != nullptr) return;
+  EXPECT_GT(exchanges, 0u);
+  EXPECT_GT(batches, 0u);
+}
+
 // Lag injection, whatever the machine does.
 TEST_P(ExchangeScheduleTest, TheLagIsWhatWasAskedFor) {
   for (uint64_t seed : Seeds(500 + GetParam() * 1000, kSchedulesPerShard)) {

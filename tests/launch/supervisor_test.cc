@@ -83,6 +83,28 @@ TEST_F(SupervisorTest, AWorkerThatKeepsDyingFailsTheRunWithItsLastWords) {
   EXPECT_EQ(Contents("starts"), "x\nx\nx\n");  // the first start and two more
 }
 
+TEST_F(SupervisorTest, AKilledTrainerIsStartedAgainWithItsTeamAndOtherArguments) {
+  // Rank 0 is killed while rank 1 sleeps; both come back with what argv_again says.
+  ChildSpec ranks[2] = {Trainer("while [ ! -s $F/rank-1.pid ]; do sleep 0.01; done; kill -9 $$"),
+                        Child(ChildSpec::kTrainer, "trainer-planner-1", "echo $$ > $F/rank-1.pid; exec sleep 60")};
+  for (int rank = 0; rank < 2; ++rank) {
+    ranks[rank].team = "planner";
+    ranks[rank].argv_again = [rank] {
+      return std::vector<std::string>{"sh", "-c", absl::StrCat("echo again >> $F/again-", rank, "; touch $F/go")};
+    };
+  }
+  const auto outcome =
+      Supervise({Exchange("while [ ! -e $F/again-0 ] || [ ! -e $F/again-1 ]; do sleep 0.01; done"), ranks[0], ranks[1]},
+                options_);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_THAT(said_, ElementsAre("trainer-planner-0 ended with signal 9 (Killed); started again (1 of at most 5)"));
+  EXPECT_EQ(Contents("again-0"), "again\n");
+  EXPECT_EQ(Contents("again-1"), "again\n");
+  int pid = 0;
+  ASSERT_TRUE(absl::SimpleAtoi(Contents("rank-1.pid"), &pid));
+  EXPECT_EQ(kill(pid, 0), -1);
+}
+
 TEST_F(SupervisorTest, ADeadTrainerFailsTheRunAndNobodyIsLeft) {
   const auto outcome = Supervise(
       {Exchange("echo $$ > $F/exchange.pid; exec sleep 60"),
@@ -96,7 +118,7 @@ TEST_F(SupervisorTest, ADeadTrainerFailsTheRunAndNobodyIsLeft) {
   EXPECT_EQ(kill(pid, 0), -1);
 }
 
-TEST_F(SupervisorTest, ADeadExchangeFailsTheRun) {
+TEST_F(SupervisorTest, AnExchangeThatKeepsDyingFailsTheRun) {
   const auto outcome =
       Supervise({Exchange("kill -SEGV $$"), Trainer("exec sleep 60"), Worker("exec sleep 60")}, options_);
   ASSERT_FALSE(outcome.ok());

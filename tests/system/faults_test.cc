@@ -2,6 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "base/digest.h"
+#include "base/file.h"
 #include "tests/system/one_process.h"
 #include "tests/system/tandem_process.h"
 
@@ -80,16 +84,73 @@ TEST(FaultsTest, ARunThatIsInterruptedLeavesCheckpointsAndGoesOn) {
   }
 }
 
-TEST(FaultsTest, ATrainerThatDiesEndsTheRunWithAWordAboutWho) {
+// With bound 0 a run computes the same whatever the timing, so whatever is killed must leave no trace.
+TEST(FaultsTest, WhoeverIsKilledTheRunLearnsWhatAnUndisturbedOneLearns) {
+  const ScratchFolder scratch;
+  const auto play = [&](const std::string& folder, const std::vector<std::vector<std::string>>& victims) {
+    std::vector<std::string> arguments = TrainArguments(folder);
+    for (const char* set : {"policies.planner.staleness.bound=0", "policies.executor.staleness.bound=0",
+                            "train.checkpoint_every=5", "evaluation.episodes=20"}) {
+      arguments.insert(arguments.end(), {"--set", set});
+    }
+    TandemProcess train(arguments);
+    size_t killed = 0;
+    while (const auto line = train.NextLine()) {
+      if (line->find(" step ") == std::string::npos || killed == victims.size()) continue;
+      std::vector<std::string> words = victims[killed];
+      words.push_back(folder);
+      for (const pid_t pid : ProcessesWith(words)) kill(pid, SIGKILL);
+      ++killed;
+    }
+    EXPECT_EQ(train.Wait(), 0) << train.said();
+    EXPECT_EQ(killed, victims.size()) << train.said();
+    std::vector<std::string> learned;  // what every step computed, then the weights
+    for (const auto& line : MetricsOf(folder, "step")) {
+      std::string text;
+      for (const char* key : {"policy", "step", "loss", "grad_norm", "kl", "reward_mean", "tokens_trained"}) {
+        absl::StrAppend(&text, line[key].dump(), " ");
+      }
+      learned.push_back(text);
+    }
+    std::sort(learned.begin(), learned.end());  // policies are steps apart
+    for (const auto& line : MetricsOf(folder, "eval")) learned.push_back(line["success"].dump());
+    for (const std::string policy : {"planner", "executor"}) {
+      const auto checkpoint = FindNewestCheckpoint(folder, policy);
+      EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
+      if (checkpoint.ok()) learned.push_back(Digest(*ReadFile(*checkpoint + "/model.safetensors")));
+    }
+    return learned;
+  };
+  const auto undisturbed = play(scratch.path() + "/undisturbed", {});
+  EXPECT_EQ(undisturbed.size(), 2 * kSteps + 2 + 2);
+  const std::string folder = scratch.path() + "/killed";
+  EXPECT_EQ(play(folder, {{"exchange"},  // in the warm start, as the first line about a step is of it
+                          {"trainer", "planner"},
+                          {"exchange"},
+                          {"trainer", "executor"},
+                          {"trainer"},
+                          {"exchange"}}),
+            undisturbed);
+  ExpectABalancedLedger(folder);
+}
+
+TEST(FaultsTest, ATrainerThatCannotGoOnEndsTheRunWithAWordAboutWhoAndWhy) {
   const ScratchFolder scratch;
   const std::string folder = scratch.path() + "/run";
-  TandemProcess train(TrainArguments(folder));
+  std::vector<std::string> arguments = TrainArguments(folder);
+  arguments.insert(arguments.end(), {"--set", "train.checkpoint_every=1"});
+  TandemProcess train(arguments);
   while (const auto line = train.NextLine()) {
-    if (line->find(" step ") != std::string::npos) break;
+    if (line->find(" step ") != std::string::npos && line->find("warm") == std::string::npos) break;
   }
+  for (const pid_t pid : ProcessesWith({"trainer", "executor", folder})) kill(pid, SIGSTOP);
+  const auto checkpoint = FindNewestCheckpoint(folder, "executor");
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  std::filesystem::resize_file(*checkpoint + "/model.safetensors", 100);
   for (const pid_t pid : ProcessesWith({"trainer", "executor", folder})) kill(pid, SIGKILL);
   EXPECT_EQ(train.Wait(), 1) << train.said();
-  EXPECT_THAT(train.said(), testing::HasSubstr("trainer-executor-0"));
+  EXPECT_THAT(train.said(), testing::HasSubstr("trainer-executor-0 ended with exit status 1"));
+  EXPECT_THAT(train.said(), testing::HasSubstr(*checkpoint));
   EXPECT_THAT(ProcessesWith({folder}), testing::IsEmpty());
 }
 
