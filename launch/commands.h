@@ -53,6 +53,15 @@ struct TasksFlags {
 };
 int WriteTasks(const TasksFlags& flags);
 
+struct ReplayFlags {
+  std::string run;
+  int64_t incarnation = -1;  // the last one
+  bool schedule_only = false;
+  std::vector<std::string> sets;
+  std::string run_dir;
+};
+int RepeatRun(const ReplayFlags& flags);
+
 int PrintVersion();
 
 // The processes of a run, which `train` starts.

@@ -73,7 +73,7 @@ absl::StatusOr<LoadedConfig> Resolve(const ConfigSource& source, LoadedConfig lo
     TANDEM_RETURN_IF_ERROR(SetKey("seed", *source.seed, "--seed", {}, &loaded.config, &loaded.places));
   }
   BindRoles(&loaded.config);
-  TANDEM_RETURN_IF_ERROR(CheckEffects(loaded.config, loaded.places));
+  TANDEM_RETURN_IF_ERROR(CheckEffects(loaded.config, loaded.places, /*flags_only=*/source.resolved));
   FillDefaults(&loaded.config);
   return loaded;
 }

@@ -15,6 +15,8 @@ struct ConfigSource {
   std::string file;
   std::vector<std::string> sets;    // "key=value", applied in this order
   std::optional<std::string> seed;  // --seed
+  bool resolved =
+      false;  // the file is a run's, with all keys in it: those that `sets` leave without effect are dropped
 };
 
 struct LoadedConfig {

@@ -269,7 +269,8 @@ absl::Status SetKey(const std::string& path, const std::string& value, const std
 
 namespace {
 
-absl::Status CheckEffectsBelow(const Message& message, const std::string& path, const KeyPlaces& places) {
+absl::Status CheckEffectsBelow(const Message& message, const std::string& path, const KeyPlaces& places,
+                               bool flags_only) {
   const auto* type = message.GetDescriptor();
   const auto* reflection = message.GetReflection();
   for (int i = 0; i < type->field_count(); ++i) {
@@ -277,13 +278,14 @@ absl::Status CheckEffectsBelow(const Message& message, const std::string& path, 
     const std::string below = Join(path, field->name());
     if (field->is_map()) {
       for (const std::string& name : EntryNames(message, field)) {
-        TANDEM_RETURN_IF_ERROR(CheckEffectsBelow(*FindEntry(message, field, name), Join(below, name), places));
+        TANDEM_RETURN_IF_ERROR(
+            CheckEffectsBelow(*FindEntry(message, field, name), Join(below, name), places, flags_only));
       }
     } else if (IsSection(field)) {
       if (IsGiven(message, field)) {
-        TANDEM_RETURN_IF_ERROR(CheckEffectsBelow(reflection->GetMessage(message, field), below, places));
+        TANDEM_RETURN_IF_ERROR(CheckEffectsBelow(reflection->GetMessage(message, field), below, places, flags_only));
       }
-    } else if (IsGiven(message, field) && !HasEffect(message, field)) {
+    } else if (IsGiven(message, field) && !HasEffect(message, field) && (!flags_only || places.FromFlag(below))) {
       return places.Error(below, absl::StrCat("has no effect here: it needs ",
                                               absl::StrReplaceAll(KeyOf(field).when(), {{"=", ": "}, {"|", " or "}})));
     }
@@ -293,8 +295,8 @@ absl::Status CheckEffectsBelow(const Message& message, const std::string& path, 
 
 }  // namespace
 
-absl::Status CheckEffects(const Message& message, const KeyPlaces& places) {
-  return CheckEffectsBelow(message, "", places);
+absl::Status CheckEffects(const Message& message, const KeyPlaces& places, bool flags_only) {
+  return CheckEffectsBelow(message, "", places, flags_only);
 }
 
 }  // namespace tandem

@@ -19,7 +19,7 @@ absl::Status ReadYaml(const std::string& text, Message* message, KeyPlaces* plac
 absl::Status SetKey(const std::string& path, const std::string& value, const std::string& flag,
                     const std::vector<std::string>& may_be_added, Message* message, KeyPlaces* places);
 
-// A key that was set and has no effect (option `when`) is an error.
-absl::Status CheckEffects(const Message& message, const KeyPlaces& places);
+// A key that was set and has no effect (option `when`) is an error. `flags_only`: only one that a flag has set.
+absl::Status CheckEffects(const Message& message, const KeyPlaces& places, bool flags_only);
 
 }  // namespace tandem

@@ -100,6 +100,33 @@ Command TasksCommand(CLI::App& program) {
   return {app, [flags] { return WriteTasks(*flags); }};
 }
 
+Command ReplayCommand(CLI::App& program) {
+  CLI::App* app = program.add_subcommand(
+      "replay",
+      "Repeats a run from its journal, in one process on the CPU: generates every token again with the versions that\n"
+      "wrote it, takes every step again with the groups that it consumed, and compares tokens, losses and weights "
+      "with\n"
+      "what was recorded, bit for bit. Stops at the first difference and says where it is. Changes nothing.\n"
+      "With --schedule-only it trains anew instead, with another loss: every group keeps its step, and the version of\n"
+      "every token is the recorded one, so that two losses are compared without the noise of scheduling.");
+  auto flags = std::make_shared<ReplayFlags>();
+  app->add_option("RUN", flags->run, "the run folder")->required()->type_name("");
+  app->add_option("--incarnation", flags->incarnation, "of a run that was resumed: which part (the last)")
+      ->type_name("N");
+  app->add_flag("--schedule-only", flags->schedule_only, "trains anew on the run's schedule, into a new run folder");
+  AddRepeatable(app, "--set", "KEY=VALUE", &flags->sets,
+                "with --schedule-only: another loss, optimizer or advantage, of one policy as in\n"
+                "policies.planner.loss.clip=0.1, or of all as in loss=grpo (repeatable)");
+  app->add_option("--run-dir", flags->run_dir, "with --schedule-only: the new run folder")->type_name("DIR");
+  app->footer(
+      "Examples:\n  tandem replay runs/quickstart-20250101-120000\n"
+      "  tandem replay runs/quickstart-20250101-120000 --schedule-only --set loss=grpo\n"
+      "\nExit status: 0 (all is the same), 1 (something differs), 2 (bad input: no such run, a corrupt journal, "
+      "another\n"
+      "build or configuration)");
+  return {app, [flags] { return RepeatRun(*flags); }};
+}
+
 // ---- the processes of a run
 
 void AddProcessOptions(CLI::App* app, ProcessFlags* flags) {
@@ -149,8 +176,9 @@ Command VersionCommand(CLI::App& program) {
 }  // namespace
 
 std::vector<Command> AddCommands(CLI::App& program) {
-  return {TrainCommand(program),   EvalCommand(program),     ConfigCommand(program),  TasksCommand(program),
-          VersionCommand(program), ExchangeCommand(program), TrainerCommand(program), WorkerCommand(program)};
+  return {TrainCommand(program),    EvalCommand(program),    ConfigCommand(program),
+          TasksCommand(program),    ReplayCommand(program),  VersionCommand(program),
+          ExchangeCommand(program), TrainerCommand(program), WorkerCommand(program)};
 }
 
 }  // namespace tandem

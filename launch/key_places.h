@@ -19,6 +19,9 @@ class KeyPlaces {
   // that was not set (its default is meant) is placed where the nearest section above it is.
   absl::Status Error(const std::string& path, const std::string& message) const;
 
+  // Whether the key itself was set by a flag.
+  bool FromFlag(const std::string& path) const { return flags_.contains(path); }
+
   const std::string& file() const { return file_; }
 
  private:

@@ -67,6 +67,7 @@ absl::StatusOr<Prepared> PrepareResumed(TrainFlags flags) {
   TANDEM_ASSIGN_OR_RETURN(RunLock lock, RunLock::Take(setup.run_folder));
   prepared.lock = std::make_unique<RunLock>(std::move(lock));
   flags.source.file = ConfigFile(setup.run_folder);
+  flags.source.resolved = true;
   TANDEM_ASSIGN_OR_RETURN(const LoadedConfig before, LoadConfig({.file = flags.source.file, .sets = {}, .seed = {}}));
   TANDEM_ASSIGN_OR_RETURN(setup.loaded, LoadConfig(flags.source));
   TANDEM_RETURN_IF_ERROR(CheckBeforeRun(setup.loaded));

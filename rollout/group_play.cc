@@ -39,7 +39,7 @@ Readers ReadersFor(const proto::Ticket& ticket, const std::string& policy, size_
 
 GroupPlay::GroupPlay(proto::Ticket ticket, Task task) : ticket_(std::move(ticket)), task_(std::move(task)) {}
 
-absl::StatusOr<std::unique_ptr<GroupPlay>> GroupPlay::Start(const Cast& cast, proto::Ticket ticket) {
+absl::StatusOr<std::unique_ptr<GroupPlay>> GroupPlay::Start(const Cast& cast, proto::Ticket ticket, ReadersOf readers) {
   if (!cast.ReadyFor(ticket)) {
     return absl::FailedPreconditionError(
         absl::StrCat("ticket ", ticket.id(), ": an engine is older than the least version that the ticket asks for"));
@@ -51,6 +51,9 @@ absl::StatusOr<std::unique_ptr<GroupPlay>> GroupPlay::Start(const Cast& cast, pr
   play->unfinished_ = static_cast<int>(t.episodes());
   const bool lagged =
       std::any_of(t.limits().begin(), t.limits().end(), [](const auto& l) { return l.writers_size() > 0; });
+  if (lagged && !readers) {
+    readers = [&t](uint32_t, const Seat& seat, uint32_t, size_t prompt) { return ReadersFor(t, seat.policy, prompt); };
+  }
   play->episodes_.reserve(t.episodes());
   for (uint32_t i = 0; i < t.episodes(); ++i) {
     EpisodeStart start;
@@ -58,9 +61,7 @@ absl::StatusOr<std::unique_ptr<GroupPlay>> GroupPlay::Start(const Cast& cast, pr
     start.seed = t.seed();
     start.temperature = t.temperature();
     start.measured = t.purpose() == proto::EVAL;
-    if (lagged) {
-      start.readers = [&t](const std::string& policy, size_t prompt) { return ReadersFor(t, policy, prompt); };
-    }
+    start.readers = readers;
     play->episodes_.push_back(std::make_unique<Episode>(cast.setting(), team, play->task_, start));
     play->episodes_.back()->Play(&PlanExecute, &play->unfinished_);
   }

@@ -20,7 +20,9 @@ class GroupPlay {
  public:
   // Begins all episodes; they go on inside of cast.Step(). `cast` outlives the play. kFailedPrecondition: an engine is
   // older than the ticket's least version, or there is no such task.
-  static absl::StatusOr<std::unique_ptr<GroupPlay>> Start(const Cast& cast, proto::Ticket ticket);
+  // `readers`: which versions play, whatever the ticket says.
+  static absl::StatusOr<std::unique_ptr<GroupPlay>> Start(const Cast& cast, proto::Ticket ticket,
+                                                          ReadersOf readers = {});
 
   bool done() const { return unfinished_ == 0; }
   const proto::Ticket& ticket() const { return ticket_; }

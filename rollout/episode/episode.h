@@ -24,8 +24,9 @@ struct Setting {
   int max_nodes;
 };
 
-// Which versions read in the rows of a turn: of a seat's policy and with a prompt of so many tokens.
-using ReadersOf = std::function<Readers(const std::string& policy, size_t prompt)>;
+// Which versions read in the rows of a turn: of an episode (its index), a seat and a node, with a prompt of so many
+// tokens.
+using ReadersOf = std::function<Readers(uint32_t episode, const Seat& seat, uint32_t node, size_t prompt)>;
 
 struct EpisodeStart {
   uint32_t index = 0;  // within the group
