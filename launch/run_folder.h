@@ -2,6 +2,7 @@
 //   config.yaml       the resolved configuration (tasks.jsonl beside it when it trains on a file)
 //   metrics.jsonl     what was measured; episodes.jsonl: sample episodes; tensorboard/
 //   checkpoints/<policy>/<incarnation>-<number>/
+//   journal/<incarnation>   what happened, for recovery and replay (exchange/journal.h)
 //   logs/<process>.log
 //   report.html
 //   incarnation       the last one that was started; lock: held while a process runs it
