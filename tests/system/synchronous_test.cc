@@ -2,7 +2,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/digest.h"
 #include "base/random.h"
 #include "rollout/play_tickets.h"
 #include "tests/system/one_process.h"
@@ -102,15 +101,6 @@ class PlainLoop {
   std::unique_ptr<Cast> cast_;
   uint64_t next_id_ = 0;
 };
-
-std::string TrainedDigest(const LoadedConfig& loaded, const std::string& folder, const std::string& policy) {
-  const auto environment = EnvironmentOf(loaded);
-  const ModelConfig shape = TrainerModelShape(loaded.config.policies().at(policy).model(), VocabularyOf(**environment));
-  const auto weights = LoadWeights(CheckpointFolder(folder, policy, {0, false, loaded.config.train().steps()}), shape);
-  EXPECT_TRUE(weights.ok()) << weights.status();
-  if (!weights.ok()) return "";
-  return Digest({reinterpret_cast<const char*>(weights->data()), weights->size() * sizeof(float)});
-}
 
 TEST(SynchronousTest, WithBoundZeroTheAsynchronousSystemComputesWhatAPlainLoopComputesBitForBit) {
   const LoadedConfig loaded = Control("lag-zero-equals-sync");
