@@ -116,8 +116,9 @@ absl::Status CheckEnvironment(const LoadedConfig& loaded, const KnownNames& know
     return places.Error("environment.heldout_share",
                         "is 0, but evaluation.episodes asks for held-out questions (0: no evaluation)");
   }
-  if (!e.tasks().empty() && !std::filesystem::is_regular_file(std::filesystem::path(loaded.folder) / e.tasks())) {
-    return places.Error("environment.tasks", absl::StrCat(e.tasks(), ": no such file (looked in ", loaded.folder, ")"));
+  const std::filesystem::path tasks = std::filesystem::path(loaded.folder) / e.tasks();
+  if (!e.tasks().empty() && !std::filesystem::is_regular_file(tasks)) {
+    return places.Error("environment.tasks", absl::StrCat(tasks.string(), ": no such file"));
   }
   return absl::OkStatus();
 }

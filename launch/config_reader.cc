@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <set>
 
@@ -174,9 +175,11 @@ class Reader {
         reflection->SetEnum(message, field, field->enum_type()->value(static_cast<int>(at - names.begin())));
         return absl::OkStatus();
       }
-      default:
-        reflection->SetString(message, field, text);
+      default: {
+        const bool from_here = KeyOf(field).file() && !flag_.empty() && !text.empty();
+        reflection->SetString(message, field, from_here ? std::filesystem::absolute(text).string() : text);
         return absl::OkStatus();
+      }
     }
   }
 

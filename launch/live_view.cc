@@ -95,7 +95,8 @@ std::vector<std::string> RenderView(const Progress& progress, const std::string&
                    left ? absl::StrCat(", about ", Duration(*left),
                                        progress.stage() == RunStage::kWarmStart ? " left of it" : " left")
                         : "")};
-  if (progress.workers() > 0 && progress.stage() != RunStage::kWarmStart) {  // there, scripts play
+  const bool scripted = progress.stage() == RunStage::kWarmStart;  // scripts play
+  if (progress.workers() > 0 && !scripted && progress.stage() != RunStage::kFinished) {
     lines.push_back(absl::StrCat("generating ", Thousands(progress.generated_per_s()), " tokens/s with ",
                                  progress.workers(), progress.workers() == 1 ? " worker" : " workers", " (waiting ",
                                  Fixed(100 * progress.rollout_wait_share(), 0), " % of the time)"));

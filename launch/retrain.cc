@@ -169,7 +169,7 @@ absl::StatusOr<std::string> Retrain(const RetrainRequest& request, const std::fu
     TANDEM_ASSIGN_OR_RETURN(folder, MakeChosenRunFolder(request.run_dir));
   }
   const uint32_t incarnation = run.opening.incarnation();
-  TANDEM_RETURN_IF_ERROR(FillRunFolder(folder, &loaded));
+  TANDEM_RETURN_IF_ERROR(FillRunFolder(folder, incarnation, &loaded));
   TANDEM_RETURN_IF_ERROR(NoteIncarnation(folder, incarnation));
   TANDEM_ASSIGN_OR_RETURN(auto metrics, MetricsWriter::Create(folder));
   TANDEM_ASSIGN_OR_RETURN(auto samples, SampleEpisodes::Create(folder, loaded.config.train().steps()));

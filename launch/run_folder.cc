@@ -29,6 +29,18 @@ absl::Status CannotMake(const std::string& path, const std::error_code& error) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": this folder cannot be made: ", error.message()));
 }
 
+// Copies what `path`, relative to `folder`, names, unless the run has it already; returns its name in the run's folder.
+// A later incarnation's copy has its number, since the configurations of those before name theirs.
+absl::StatusOr<std::string> TakeFile(const std::string& run_folder, uint32_t incarnation, const std::string& folder,
+                                     const fs::path& path, fs::path name) {
+  if (folder == run_folder && path.is_relative()) return path.string();
+  if (incarnation > 0)
+    name.replace_filename(absl::StrCat(name.stem().string(), "-", incarnation, name.extension().string()));
+  TANDEM_ASSIGN_OR_RETURN(const std::string bytes, ReadFile((fs::path(folder) / path).string()));
+  TANDEM_RETURN_IF_ERROR(WriteFileAtomically((run_folder / name).string(), bytes));
+  return name.string();
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> MakeRunFolder(const std::string& parent, const std::string& name, std::time_t now) {
@@ -78,25 +90,22 @@ std::string LogFile(const std::string& run_folder, const std::string& process) {
   return absl::StrCat(run_folder, "/logs/", process, ".log");
 }
 
-absl::Status FillRunFolder(const std::string& run_folder, LoadedConfig* loaded) {
+absl::Status FillRunFolder(const std::string& run_folder, uint32_t incarnation, LoadedConfig* loaded) {
   std::error_code error;
   for (const char* below : {"/logs", "/checkpoints"}) {
     fs::create_directories(run_folder + below, error);
     if (error) return CannotMake(run_folder + below, error);
   }
+  const auto take = [&](const std::string& path, const std::string& name) {
+    return TakeFile(run_folder, incarnation, loaded->folder, path, name);
+  };
   proto::EnvironmentConfig* environment = loaded->config.mutable_environment();
   if (!environment->tasks().empty()) {
-    TANDEM_ASSIGN_OR_RETURN(const std::string tasks,
-                            ReadFile((fs::path(loaded->folder) / environment->tasks()).string()));
-    TANDEM_RETURN_IF_ERROR(WriteFileAtomically(run_folder + "/tasks.jsonl", tasks));
-    environment->set_tasks("tasks.jsonl");
+    TANDEM_ASSIGN_OR_RETURN(*environment->mutable_tasks(), take(environment->tasks(), "tasks.jsonl"));
   }
   for (auto& [policy, lag] : *loaded->config.mutable_lag()) {
     if (!lag.has_trace()) continue;
-    TANDEM_ASSIGN_OR_RETURN(const std::string trace, ReadFile((fs::path(loaded->folder) / lag.trace()).string()));
-    const std::string file = absl::StrCat("lag-", policy, ".txt");
-    TANDEM_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(run_folder, "/", file), trace));
-    lag.set_trace(file);
+    TANDEM_ASSIGN_OR_RETURN(*lag.mutable_trace(), take(lag.trace(), absl::StrCat("lag-", policy, ".txt")));
   }
   loaded->folder = run_folder;
   return WriteFileAtomically(ConfigFile(run_folder), WriteYaml(loaded->config));

@@ -32,9 +32,9 @@ std::string ConfigFile(const std::string& run_folder);
 std::string MetricsFile(const std::string& run_folder);
 std::string LogFile(const std::string& run_folder, const std::string& process);
 
-// Writes config.yaml and makes the folders below. A file of tasks is copied in, and `loaded` refers to the copy
-// afterwards: the run stays whole when the original moves.
-absl::Status FillRunFolder(const std::string& run_folder, LoadedConfig* loaded);
+// Writes config.yaml and makes the folders below. Files of tasks and lags that are not the run's own yet are copied in,
+// and `loaded` refers to the copies afterwards: the run stays whole when the originals move.
+absl::Status FillRunFolder(const std::string& run_folder, uint32_t incarnation, LoadedConfig* loaded);
 
 // time_s of the last whole line of metrics.jsonl, 0 when there is none: where the clock of a resumed run goes on.
 double LastTime(const std::string& run_folder);

@@ -52,7 +52,7 @@ absl::StatusOr<Prepared> PrepareFresh(const TrainFlags& flags) {
   }
   TANDEM_ASSIGN_OR_RETURN(RunLock lock, RunLock::Take(setup.run_folder));
   prepared.lock = std::make_unique<RunLock>(std::move(lock));
-  TANDEM_RETURN_IF_ERROR(FillRunFolder(setup.run_folder, &setup.loaded));
+  TANDEM_RETURN_IF_ERROR(FillRunFolder(setup.run_folder, setup.incarnation, &setup.loaded));
   return prepared;
 }
 
@@ -79,7 +79,7 @@ absl::StatusOr<Prepared> PrepareResumed(TrainFlags flags) {
   // The configuration of the incarnation before is kept beside the new one.
   TANDEM_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(setup.run_folder, "/config-", plan.incarnation - 1, ".yaml"),
                                              WriteYaml(before.config)));
-  TANDEM_RETURN_IF_ERROR(WriteFileAtomically(ConfigFile(setup.run_folder), WriteYaml(setup.loaded.config)));
+  TANDEM_RETURN_IF_ERROR(FillRunFolder(setup.run_folder, setup.incarnation, &setup.loaded));
   return prepared;
 }
 

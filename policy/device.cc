@@ -5,7 +5,6 @@
 #include <c10/core/TensorImpl.h>
 #include <dlfcn.h>
 #include <glob.h>
-#include <malloc.h>
 
 #include <filesystem>
 
@@ -89,13 +88,6 @@ absl::StatusOr<std::string> ResolveDevice(std::string_view asked) {
     return std::string("cpu");
   }
   return absl::UnavailableError(absl::StrCat("device: cuda was asked for, but ", std::string(cuda.message())));
-}
-
-void KeepFreedMemory() {
-  // 32 MB is the most that glibc takes as the size from which an allocation is a mapping of its own.
-  static const bool done = mallopt(M_MMAP_THRESHOLD, 32 << 20) == 1 && mallopt(M_TRIM_THRESHOLD, 1 << 30) == 1 &&
-                           mallopt(M_TOP_PAD, 16 << 20);
-  (void)done;
 }
 
 }  // namespace tandem

@@ -19,9 +19,4 @@ absl::StatusOr<std::string> ResolveDevice(std::string_view asked);
 // Loads libtorch_cuda.so (once) and checks that it sees a GPU. kUnavailable names the missing part.
 absl::Status LoadCuda();
 
-// Keeps memory that is freed within the process in place of giving it back to the kernel after every pass: activations
-// touch the same pages again some milliseconds later, and page faults halve the speed of a matrix product that writes
-// new memory. Affects the whole process. Idempotent.
-void KeepFreedMemory();
-
 }  // namespace tandem

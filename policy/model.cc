@@ -179,7 +179,6 @@ class Transformer final : public Model {
 absl::StatusOr<std::unique_ptr<Model>> Model::Create(const ModelConfig& config, const std::string& device, bool bf16) {
   TANDEM_RETURN_IF_ERROR(CheckModelConfig(config));
   TANDEM_ASSIGN_OR_RETURN(const std::string resolved, ResolveDevice(device));
-  if (resolved == "cpu") KeepFreedMemory();
   return TorchStatus([&]() -> std::unique_ptr<Model> {
     return std::make_unique<Transformer>(config, at::Device(resolved), bf16 ? at::kBFloat16 : at::kFloat);
   });

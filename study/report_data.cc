@@ -32,7 +32,7 @@ constexpr Field kStepFields[] = {
     {"loss", Bin::kMean},
     {"grad_norm", Bin::kMean},
     {"learning_rate", Bin::kLast},
-    {"mismatch", Bin::kMean},
+    {"mismatch", Bin::kMeanOfKnown},
     {"groups_without_variance", Bin::kMean},
     {"mixed_version_turns", Bin::kMean},
 };

@@ -6,16 +6,19 @@ namespace tandem {
 namespace {
 
 double BinValue(std::span<const Json> records, const Field& field) {
-  double sum = 0, largest = Number(records.front(), field.name);
+  double sum = 0, known = 0, largest = Number(records.front(), field.name);
   for (const Json& record : records) {
     const double value = Number(record, field.name);
+    if (!std::isfinite(value) && field.bin == Bin::kMeanOfKnown) continue;
     if (!std::isfinite(value)) return value;
     sum += value;
+    known += 1;
     largest = std::max(largest, value);
   }
   switch (field.bin) {
     case Bin::kMean:
-      return sum / static_cast<double>(records.size());
+    case Bin::kMeanOfKnown:
+      return sum / known;  // of no known ones NaN
     case Bin::kSum:
       return sum;
     case Bin::kMax:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/status.h"
 
@@ -58,7 +59,8 @@ void StepTally::Fill(proto::StepMetrics& metrics) const {
     metrics.set_loss(sums_[kLoss] / minibatches_);
     metrics.set_grad_norm(norms_ / minibatches_);
   }
-  if (sums_[kMismatchTokens] > 0) metrics.set_mismatch(sums_[kMismatch] / sums_[kMismatchTokens]);
+  metrics.set_mismatch(sums_[kMismatchTokens] > 0 ? sums_[kMismatch] / sums_[kMismatchTokens]
+                                                  : std::numeric_limits<double>::quiet_NaN());
   for (size_t age = 0, last = kAges; age < last; ++age) {
     while (last > 0 && log_ratio_tokens_[last - 1] == 0) --last;
     if (age < last) metrics.add_log_ratio_by_age(log_ratio_[age] / std::max(1.0, log_ratio_tokens_[age]));

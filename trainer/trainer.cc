@@ -102,7 +102,6 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Open(const TrainerRun& run, zm
   }
   const proto::PolicyConfig& config = found->second;
   std::unique_ptr<Trainer> t(new Trainer(run, stop));
-  KeepFreedMemory();
   TANDEM_ASSIGN_OR_RETURN(t->device_, ResolveDevice(DeviceWord(config.device())));
   at::set_num_threads(static_cast<int>(config.threads()));
   TANDEM_ASSIGN_OR_RETURN(t->collective_, MakeCollective({.who = absl::StrCat("trainer ", run.policy),

@@ -123,7 +123,7 @@ function logRatioFigure() {
   return figure({
     title: 'What staleness does to probabilities', type: 'bar', series,
     note: 'Mean |log ratio| between the version that a step starts from and the one that wrote a token, by staleness. At 0 it is the rounding of the engine’s arithmetic.',
-    x: {title: 'staleness (versions)', name: 'staleness', min: -0.5, max: last + 0.5},
+    x: {title: 'staleness (versions)', name: 'staleness', min: -0.5, max: last + 0.6},  // a whole range would put the ticks at halves
     y: {title: '|log ratio|', min: 0},
   });
 }
@@ -187,10 +187,10 @@ function waitFinding() {
 
 // ---- optimisation and warm start ----
 
-function smallFigure(title, note, field, y, line) {
+function smallFigure(title, note, field, y, line, look = {width: 1.4}) {
   const reference = line === undefined ? []
     : [{name: 'reference', colour: '--muted', width: 1, dash: [4, 4], data: [{x: 0, y: line}, {x: lastStep, y: line}]}];
-  const series = perPolicy(field, {width: 1.4});
+  const series = perPolicy(field, look);
   // A reference line alone is no figure.
   return series.some((one) => one.data.length)
     ? figure({title, note, hideLegend: true, x: stepAxis, y: Object.assign({ticks: 4}, y), series: [...series, ...reference]}) : null;
@@ -208,7 +208,8 @@ function optimisationFigures() {
     smallFigure('Importance weight', 'Mean of the probability at the step’s start over that at writing. 1: not stale.', 'importance_weight_mean', {title: 'ratio'}, 1),
     smallFigure('Gradient norm', 'Length of the gradient before clipping.', 'grad_norm', {title: 'L2 norm', suggestedMin: 0}),
     smallFigure('Learning rate', 'As its schedule has it.', 'learning_rate', {title: 'rate', min: 0}),
-    smallFigure('Engine mismatch', 'Mean difference in log-probability between engine and trainer, same version.', 'mismatch', {title: 'nats', min: 0}),
+    smallFigure('Engine mismatch', 'Mean difference in log-probability between engine and trainer, same version; only steps with tokens of it know.', 'mismatch', {title: 'nats', min: 0},
+      undefined, {dots: 1.6}),
   ] : [];
 }
 

@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "kernels/instruction_set.h"
+#include "launch/allocator.h"
 #include "rollout/engine/decoder.h"
 #include "rollout/engine/engine.h"
 #include "tests/bench/cpu_time.h"
@@ -204,6 +205,7 @@ void Main() {
 }  // namespace tandem
 
 int main() {
+  tandem::KeepFreedMemory();
   tandem::Main();
   return 0;
 }

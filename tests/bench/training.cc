@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "launch/allocator.h"
 #include "policy/model.h"
 #include "tests/bench/cpu_time.h"
 #include "tests/policy/plain_transformer.h"
@@ -97,6 +98,7 @@ void RunCase(const Case& c, int rounds) {
 }  // namespace tandem
 
 int main(int argc, char** argv) {
+  tandem::KeepFreedMemory();
   tandem::Pin();
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 5;
   std::printf("%-40s %10s %10s %7s %12s\n", "tokens/s (one thread)", "plain ATen", "Tandem", "ratio", "no gradient");

@@ -18,7 +18,7 @@ namespace {
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef TANDEM_SANITIZED
 constexpr uint64_t kSchedulesPerShard = 10;
 constexpr bool kFewSchedules = true;  // sanitizers are slow: whether each schedule is sound, not what all of them cover
 #else

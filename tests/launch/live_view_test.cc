@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -87,6 +88,22 @@ TEST_F(LiveViewTest, TheStagesFollowTheMetrics) {
   EXPECT_EQ(progress.stage(), RunStage::kFinalEvaluation);
   add(Eval("final", 0.9, 5));
   EXPECT_EQ(progress.stage(), RunStage::kFinished);
+}
+
+TEST_F(LiveViewTest, NothingIsGeneratedByScriptsOrAfterTheEnd) {
+  Progress progress(config_);
+  const auto says = [&](const std::string& text) {
+    progress.Add(nlohmann::json::parse(text));
+    const std::vector<std::string> view = RenderView(progress, "run", 9, 100);
+    return std::any_of(view.begin(), view.end(), [](const auto& line) { return line.rfind("generating", 0) == 0; });
+  };
+  says(Sft("planner", 100, 1));
+  EXPECT_FALSE(says(R"({"kind": "rollout", "time_s": 1, "worker": "worker-0", "tokens_per_s": 5, "wait_share": 0})"));
+  says(Sft("executor", 100, 2));
+  EXPECT_TRUE(says(Eval("after_sft", 0.4, 3)));
+  says(Step("planner", 40, 4, 1));
+  says(Step("executor", 40, 4, 1));
+  EXPECT_FALSE(says(Eval("final", 0.9, 5)));
 }
 
 TEST_F(LiveViewTest, TheTimeLeftIsThatOfTheSlowestPolicy) {

@@ -45,7 +45,7 @@ TEST(RunFolderTest, TheRunKeepsItsOwnCopyOfTheTasks) {
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   const auto run = MakeChosenRunFolder(folder.path() + "/run");
   ASSERT_TRUE(run.ok());
-  ASSERT_TRUE(FillRunFolder(*run, &*loaded).ok());
+  ASSERT_TRUE(FillRunFolder(*run, /*incarnation=*/0, &*loaded).ok());
   EXPECT_EQ(loaded->folder, *run);
   const auto again = LoadConfig({.file = ConfigFile(*run), .sets = {}, .seed = std::nullopt});
   ASSERT_TRUE(again.ok()) << again.status();
@@ -53,6 +53,28 @@ TEST(RunFolderTest, TheRunKeepsItsOwnCopyOfTheTasks) {
   EXPECT_EQ(*ReadFile(*run + "/tasks.jsonl"), "{}\n");
   EXPECT_EQ(*OpenRunFolder(*run), *run);
   EXPECT_THAT(OpenRunFolder(folder.path()).status().message(), HasSubstr("it has no config.yaml"));
+}
+
+TEST(RunFolderTest, AResumedRunTakesWhatTheCommandLineNamesFromWhereTheUserIs) {
+  TemporaryFolder folder;
+  const std::string run = folder.path() + "/run", base = "policies: {planner: , executor: }\n";
+  ASSERT_TRUE(WriteFileAtomically(folder.path() + "/new.jsonl", "new\n").ok());
+  ASSERT_TRUE(MakeChosenRunFolder(run).ok());
+  ASSERT_TRUE(WriteFileAtomically(run + "/tasks.jsonl", "old\n").ok());
+  ASSERT_TRUE(WriteFileAtomically(run + "/lag-planner.txt", "1\n").ok());
+  ASSERT_TRUE(WriteFileAtomically(ConfigFile(run), base + "environment: {tasks: tasks.jsonl}\n"
+                                                          "lag: {planner: {trace: lag-planner.txt}}\n")
+                  .ok());
+  const fs::path before = fs::current_path();
+  fs::current_path(folder.path());
+  auto loaded = LoadConfig({.file = ConfigFile(run), .sets = {"environment.tasks=new.jsonl"}, .seed = std::nullopt});
+  fs::current_path(before);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  ASSERT_TRUE(FillRunFolder(run, /*incarnation=*/1, &*loaded).ok());
+  EXPECT_EQ(loaded->config.environment().tasks(), "tasks-1.jsonl");
+  EXPECT_EQ(*ReadFile(run + "/tasks-1.jsonl"), "new\n");
+  EXPECT_EQ(*ReadFile(run + "/tasks.jsonl"), "old\n") << "the incarnation before trained on it";
+  EXPECT_EQ(loaded->config.lag().at("planner").trace(), "lag-planner.txt") << "the run's own";
 }
 
 TEST(RunFolderTest, TheClockGoesOnAfterTheLastWholeLine) {

@@ -13,7 +13,7 @@
 namespace tandem::wire {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef TANDEM_SANITIZED
 constexpr uint64_t kSchedulesPerShard = 40;
 #else
 constexpr uint64_t kSchedulesPerShard = 300;

@@ -38,6 +38,13 @@ TEST(ColumnsTest, AMissingZeroIsZeroAndANonFiniteValueShows) {
   EXPECT_EQ(Columns(records, kFields, 2)["mean"], Json({2, nullptr}));
 }
 
+TEST(ColumnsTest, WhatNotEveryRecordKnowsIsTheMeanOfThoseThatDo) {
+  constexpr Field kKnown[] = {{"mismatch", Bin::kMeanOfKnown}};
+  const std::vector<Json> records = {{{"mismatch", 4}}, {{"mismatch", nullptr}}, {{"mismatch", nullptr}}};
+  EXPECT_EQ(Columns(records, kKnown, 3)["mismatch"], Json({4, nullptr, nullptr}));
+  EXPECT_EQ(Columns(records, kKnown, 2)["mismatch"], Json({4, nullptr}));
+}
+
 TEST(TimelineTest, BinsHaveARoundWidth) {
   EXPECT_EQ(Timeline(0, 100).width_s(), 0.5);
   EXPECT_EQ(Timeline(100, 100).width_s(), 1);

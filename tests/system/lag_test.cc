@@ -41,7 +41,7 @@ TEST(LagTest, AConstantLagIsTheStalenessOfEveryToken) {
 }
 
 TEST(LagTest, WithAConstantLagARunDoesNotDependOnItsWorkers) {
-  std::vector<std::string> losses;
+  std::vector<std::string> runs;
   for (const int workers : {1, 3}) {
     const LoadedConfig loaded = WithLag(kConstant);
     const ScratchFolder folder;
@@ -53,10 +53,13 @@ TEST(LagTest, WithAConstantLagARunDoesNotDependOnItsWorkers) {
           step["loss"].dump(), " ", step["grad_norm"].dump(), " ", step["kl"].dump(), " ", step["reward_mean"].dump());
     }
     EXPECT_EQ(lines.size(), 2u * kSteps);
-    std::string& all = losses.emplace_back();
+    std::string& all = runs.emplace_back();
     for (const auto& [name, line] : lines) absl::StrAppend(&all, name, ": ", line, "\n");
+    for (const std::string policy : {"planner", "executor"}) {
+      absl::StrAppend(&all, policy, " ends with ", TrainedDigest(loaded, folder.path(), policy), "\n");
+    }
   }
-  EXPECT_EQ(losses[0], losses[1]);
+  EXPECT_EQ(runs[0], runs[1]);
 }
 
 TEST(LagTest, ALagThatIsDrawnAnewInMidTurnHasTwoVersionsWriteIt) {

@@ -14,11 +14,13 @@
 #include <zmq.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "base/digest.h"
 #include "exchange/service.h"
 #include "launch/config.h"
 #include "policy/tokenizer.h"
 #include "rollout/worker.h"
 #include "trainer/checkpoint.h"
+#include "trainer/model_shape.h"
 #include "trainer/trainer.h"
 
 namespace tandem {
@@ -117,6 +119,16 @@ inline std::vector<nlohmann::json> MetricsOf(const std::string& folder, const st
     if (!json.is_discarded() && json["kind"] == kind) lines.push_back(std::move(json));
   }
   return lines;
+}
+
+// Of the weights in the last checkpoint of a run that finished.
+inline std::string TrainedDigest(const LoadedConfig& loaded, const std::string& folder, const std::string& policy) {
+  const auto environment = EnvironmentOf(loaded);
+  const ModelConfig shape = TrainerModelShape(loaded.config.policies().at(policy).model(), VocabularyOf(**environment));
+  const auto weights = LoadWeights(CheckpointFolder(folder, policy, {0, false, loaded.config.train().steps()}), shape);
+  EXPECT_TRUE(weights.ok()) << weights.status();
+  if (!weights.ok()) return "";
+  return Digest({reinterpret_cast<const char*>(weights->data()), weights->size() * sizeof(float)});
 }
 
 }  // namespace tandem

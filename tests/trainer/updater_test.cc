@@ -160,6 +160,7 @@ TEST(UpdaterTest, WithoutVarianceThereIsAVersionButNoMove) {
   EXPECT_EQ(result.metrics.version(), 3u);
   EXPECT_EQ(result.metrics.groups_without_variance(), 3u);
   EXPECT_EQ(result.metrics.tokens_trained(), 0u);
+  EXPECT_TRUE(std::isnan(result.metrics.mismatch())) << "0 would say that engine and trainer agree";
   EXPECT_EQ(Weights(*updater), start);
   EXPECT_EQ(updater->Save()->updates, updates);
 }
