@@ -109,6 +109,10 @@ absl::Status CheckEnvironment(const LoadedConfig& loaded, const KnownNames& know
     return places.Error("environment.max_nodes", absl::StrCat(e.max_nodes(), " is below max_operations: ",
                                                               e.max_operations(), ", so that no plan could be right"));
   }
+  if (e.has_tool() && e.tool().most_ms() < e.tool().least_ms()) {
+    return places.Error("environment.tool.most_ms",
+                        absl::StrCat(e.tool().most_ms(), " is below least_ms: ", e.tool().least_ms()));
+  }
   if (e.validation_share() + e.heldout_share() >= 1) {
     return places.Error("environment.heldout_share", "with validation_share it leaves nothing to train on");
   }

@@ -60,6 +60,13 @@ absl::StatusOr<std::unique_ptr<Cast>> Cast::CreateForRun(const proto::Config& co
   return cast;
 }
 
+void Cast::LetToolsTakeTime() {
+  if (!config_.environment().has_tool()) return;
+  timers_.emplace(setting_.clock);
+  setting_.timers = &*timers_;
+  setting_.tool = &config_.environment().tool();
+}
+
 absl::Status Cast::AddEngine(const std::string& name, const ModelConfig& shape, const DecoderFactory& factory) {
   TANDEM_RETURN_IF_ERROR(Annotate(CheckModelConfig(shape), "model"));
   if (shape.vocabulary != tokenizer_.vocabulary()) {
@@ -87,6 +94,7 @@ int32_t Cast::MaxNewTokens(const std::string& role) const {
 }
 
 int64_t Cast::Step() {
+  if (timers_) timers_->FireDue();
   int64_t tokens = 0;
   for (auto& [name, engine] : engines_) tokens += engine->Step();
   return tokens;

@@ -35,6 +35,12 @@ class Cast {
   static absl::StatusOr<std::unique_ptr<Cast>> CreateForRun(const proto::Config& config, const Environment& environment,
                                                             const Clock& clock, const DecoderFactory& factory);
 
+  // From now on the environment's tool takes its time, by the cast's clock. (Otherwise it takes none: whoever repeats
+  // or evaluates need not wait.)
+  void LetToolsTakeTime();
+  // Seconds until Step goes on with somebody who waits for a tool, 0 when it would now; nullopt: nobody does.
+  std::optional<double> NextTool() const { return timers_ ? timers_->NextIn() : std::nullopt; }
+
   // An engine called `name`. kInvalidArgument: a bad shape, or one for another vocabulary than the environment's.
   absl::Status AddEngine(const std::string& name, const ModelConfig& shape, const DecoderFactory& factory);
 
@@ -44,7 +50,8 @@ class Cast {
   // Engines by name: the policy's in a run. They are told of new weights by whoever gets them.
   std::map<std::string, std::unique_ptr<Engine>>& engines() { return engines_; }
 
-  // One decode step of every engine. Returns the tokens generated.
+  // Goes on with what has waited long enough for a tool, then one decode step of every engine. Returns the tokens
+  // generated.
   int64_t Step();
   // Turns that wait for a step.
   size_t live() const;
@@ -65,7 +72,8 @@ class Cast {
 
   const proto::Config config_;
   const CharacterTokenizer tokenizer_;
-  const Setting setting_;
+  std::optional<Timers> timers_;
+  Setting setting_;
   std::map<std::string, std::unique_ptr<Engine>> engines_;
   std::vector<std::unique_ptr<Player>> players_;
   Team seated_, scripted_;

@@ -61,6 +61,7 @@ absl::StatusOr<std::unique_ptr<GroupPlay>> GroupPlay::Start(const Cast& cast, pr
     start.seed = t.seed();
     start.temperature = t.temperature();
     start.measured = t.purpose() == proto::EVAL;
+    start.scripted = t.purpose() == proto::SFT;
     start.readers = readers;
     play->episodes_.push_back(std::make_unique<Episode>(cast.setting(), team, play->task_, start));
     play->episodes_.back()->Play(&PlanExecute, &play->unfinished_);

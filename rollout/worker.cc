@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <utility>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/cpu_time.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "exchange/link.h"
@@ -26,7 +28,13 @@ constexpr double kReportEvery_s = 1;
 class Worker {
  public:
   Worker(const WorkerRun& run, Cast* cast, WorkerLink* link, const Clock* clock)
-      : run_(run), cast_(*cast), link_(*link), clock_(*clock), weights_(cast, link), interval_began_s_(clock->Now()) {}
+      : run_(run),
+        cast_(*cast),
+        link_(*link),
+        clock_(*clock),
+        weights_(cast, link),
+        interval_began_s_(clock->Now()),
+        interval_cpu_s_(ProcessCpuSeconds()) {}
 
   absl::Status Work(const std::atomic<bool>& stop) {
     for (const proto::PolicyVersion& v : link_.welcome().versions()) weights_.HeardOf(v.policy(), v.version());
@@ -47,11 +55,11 @@ class Worker {
  private:
   // All that the exchange has said; waits for it when there is nothing else to do.
   absl::Status Listen() {
-    double timeout_s = Busy() ? 0 : kIdlePoll_s;
+    double timeout_s = Busy() ? 0 : std::min(kIdlePoll_s, cast_.NextTool().value_or(kIdlePoll_s));
     const double began_s = clock_.Now();
     while (!finished_) {
       TANDEM_ASSIGN_OR_RETURN(std::optional<WorkerEvent> event, link_.Poll(timeout_s));
-      if (timeout_s > 0) waited_s_ += clock_.Now() - began_s;
+      if (timeout_s > 0) (cast_.NextTool() ? waited_for_tools_s_ : waited_s_) += clock_.Now() - began_s;
       if (!event) break;
       timeout_s = 0;
       TANDEM_RETURN_IF_ERROR(std::visit([this](auto& e) { return On(e); }, *event));
@@ -157,6 +165,9 @@ class Worker {
     metrics_.set_tokens_generated(static_cast<uint32_t>(tokens - tokens_reported_));
     metrics_.set_tokens_per_s(static_cast<double>(tokens - tokens_reported_) / interval_s);
     metrics_.set_wait_share(waited_s_ / interval_s);
+    metrics_.set_tool_share(waited_for_tools_s_ / interval_s);
+    const double cpu_s = ProcessCpuSeconds();
+    metrics_.set_cpu_s(cpu_s - std::exchange(interval_cpu_s_, cpu_s));
     metrics_.set_groups_in_play(static_cast<uint32_t>(playing_.size()));
     metrics_.set_swaps(weights_.installed() - swaps_reported_);
     metrics_.set_interval_s(interval_s);
@@ -164,7 +175,7 @@ class Worker {
     link_.SetMetrics(std::exchange(metrics_, {}));
     tokens_reported_ = tokens;
     swaps_reported_ = weights_.installed();
-    waited_s_ = 0;
+    waited_s_ = waited_for_tools_s_ = 0;
     interval_began_s_ = now;
   }
 
@@ -180,7 +191,7 @@ class Worker {
   std::vector<std::unique_ptr<GroupPlay>> playing_;
   std::deque<PlayedGroup> finished_groups_;  // without submit credit yet
   proto::RolloutMetrics metrics_;            // of the interval
-  double interval_began_s_, waited_s_ = 0;
+  double interval_began_s_, interval_cpu_s_, waited_s_ = 0, waited_for_tools_s_ = 0;
   uint64_t tokens_reported_ = 0;
   uint32_t swaps_reported_ = 0;
 };
@@ -224,6 +235,7 @@ absl::Status RunWorker(const WorkerRun& run, zmq::context_t& context, DecoderFac
   const RealClock clock(link.welcome().clock_s());  // the run's, for the times of turns
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Cast> cast,
                           Cast::CreateForRun(run.config, *environment, clock, factory));
+  cast->LetToolsTakeTime();
   return WorkOverLink(run, link, *cast, clock, stop);
 }
 

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/digest.h"
 #include "base/status.h"
+#include "rollout/env/tool.h"
 
 namespace tandem {
 
@@ -42,6 +44,12 @@ LiveTurn& Episode::Ask(const Seat& seat, uint32_t node, std::vector<const LiveTu
     turn.OnDone(std::move(nothing));
   }
   return turn;
+}
+
+Timers::Sleep Episode::CallTool(uint32_t node) const {
+  if (setting_.tool == nullptr || start_.scripted) return Timers::Sleep(nullptr, 0);
+  const uint64_t key = MixKey(MixKey(MixKey(start_.seed, start_.index), StableHash("tool")), node);
+  return Timers::Sleep(setting_.timers, ToolSeconds(*setting_.tool, key));
 }
 
 std::vector<LiveTurn*> Episode::TurnsInOrder() const {

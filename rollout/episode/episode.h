@@ -13,6 +13,7 @@
 #include "rollout/episode/live_turn.h"
 #include "rollout/episode/program.h"
 #include "rollout/episode/team.h"
+#include "rollout/episode/timers.h"
 
 namespace tandem {
 
@@ -22,6 +23,8 @@ struct Setting {
   const CharacterTokenizer& tokenizer;
   const Clock& clock;
   int max_nodes;
+  Timers* timers = nullptr;                 // null: tools take no time
+  const proto::ToolConfig* tool = nullptr;  // that each step calls; null: none
 };
 
 // Which versions read in the rows of a turn: of an episode (its index), a seat and a node, with a prompt of so many
@@ -33,6 +36,7 @@ struct EpisodeStart {
   uint64_t seed = 0;   // of the group
   float temperature = 1;
   bool measured = false;   // whether the measures of an evaluation are wanted
+  bool scripted = false;   // of the warm start: no tool is called
   ReadersOf readers = {};  // empty: whichever is the engine's newest
 };
 
@@ -71,6 +75,9 @@ class Episode {
   // status() says why.
   LiveTurn& Ask(const Seat& seat, uint32_t node, std::vector<const LiveTurn*> parents, std::string_view prompt,
                 Script script);
+
+  // co_await episode.CallTool(node): as long as the tool of that node's step takes, where there is one.
+  Timers::Sleep CallTool(uint32_t node) const;
 
   const absl::Status& status() const { return status_; }  // an error ends the group
 

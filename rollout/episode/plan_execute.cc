@@ -97,6 +97,7 @@ class Execution {
     const std::string step = Fill(node);
     LiveTurn& turn = AskExecutor(node, inputs, step);
     co_await turn.Done();
+    co_await episode_.CallTool(static_cast<uint32_t>(node));
     results_[node].Set(ResultOf(node, turn, step));
   }
 
