@@ -76,6 +76,9 @@ class Exchange {
   std::vector<proto::PolicyVersion> Versions() const;  // newest of each policy that has one
   const Lane& lane(const std::string& policy) const { return lanes_.at(policy); }
   const WarmStart& warm_start() const { return warm_start_; }
+  // Workers that wait for a ticket, and the policies whose gates are why.
+  size_t tickets_waited_for() const { return ticket_waits_.size(); }
+  const std::set<std::string>& held_up_by() const { return held_up_by_; }
 
  private:
   struct Address {

@@ -29,14 +29,15 @@ uint64_t SizeOf(const std::string& path) {
 std::string MetricsOf(const ExchangeRun& run) { return run.run_folder + "/metrics.jsonl"; }
 std::string EpisodesOf(const ExchangeRun& run) { return run.run_folder + "/episodes.jsonl"; }
 
-// Lines from byte `from` on that do not begin with `but`; what comes after the last of them is cut off.
-absl::StatusOr<uint64_t> WholeLines(const std::string& path, uint64_t from, absl::string_view but) {
+// Lines from byte `from` on that begin with none of `but`; what comes after the last of them is cut off.
+absl::StatusOr<uint64_t> WholeLines(const std::string& path, uint64_t from, const std::vector<std::string>& but) {
   if (!fs::exists(path)) return 0;
   TANDEM_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   uint64_t lines = 0;
   size_t at = std::min<size_t>(from, text.size());
   for (size_t end; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
-    if (!absl::StartsWith(absl::string_view(text).substr(at), but)) ++lines;
+    const absl::string_view line = absl::string_view(text).substr(at, end - at);
+    if (std::ranges::none_of(but, [&](const std::string& begin) { return absl::StartsWith(line, begin); })) ++lines;
   }
   std::error_code error;
   if (at < text.size()) fs::resize_file(path, at, error);
@@ -64,9 +65,9 @@ absl::StatusOr<std::optional<Remains>> FindRemains(const ExchangeRun& run) {
   TANDEM_RETURN_IF_ERROR(CheckSame(path, "build", remains.opening.build(), run.build));
   TANDEM_RETURN_IF_ERROR(CheckSame(path, "configuration", remains.opening.config_digest(), run.config_digest));
   remains.clock_s = remains.began_s + std::max(0.0, TimeOfDay() - remains.opening.unix_s());
-  TANDEM_ASSIGN_OR_RETURN(remains.metrics_lines,
-                          WholeLines(MetricsOf(run), remains.opening.metrics_bytes(), "{\"kind\":\"rollout\""));
-  TANDEM_ASSIGN_OR_RETURN(remains.episode_lines, WholeLines(EpisodesOf(run), remains.opening.episodes_bytes(), "?"));
+  TANDEM_ASSIGN_OR_RETURN(remains.metrics_lines, WholeLines(MetricsOf(run), remains.opening.metrics_bytes(),
+                                                            {"{\"kind\":\"rollout\"", "{\"kind\":\"exchange\""}));
+  TANDEM_ASSIGN_OR_RETURN(remains.episode_lines, WholeLines(EpisodesOf(run), remains.opening.episodes_bytes(), {}));
   return remains;
 }
 

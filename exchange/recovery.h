@@ -15,7 +15,7 @@ struct Remains {
   proto::JournalOpening opening;
   double began_s;          // run's clock
   double clock_s;          // run's clock now: it went on while nobody looked
-  uint64_t metrics_lines;  // that the exchange itself wrote: without those of kind "rollout", which workers measure
+  uint64_t metrics_lines;  // without those of kinds "rollout" and "exchange", which are measured by the clock
   uint64_t episode_lines;
 };
 

@@ -14,11 +14,14 @@
 #include "exchange/metrics_writer.h"
 #include "exchange/recovery.h"
 #include "exchange/sample_episodes.h"
+#include "exchange/service_load.h"
 #include "proto/group.h"
 #include "proto/wire/server.h"
 
 namespace tandem {
 namespace {
+
+const std::set<std::string> kNobody;
 
 constexpr double kPoll_s = 0.1;  // how long the loop sleeps when nobody says anything
 constexpr double kTickEvery_s = 1;
@@ -82,7 +85,9 @@ class Service final : public Outlet {
 
   absl::Status Serve() {
     while (!Ended()) {
+      const double asked_s = clock_.Now();
       TANDEM_ASSIGN_OR_RETURN(std::optional<wire::Event> event, server_->Poll(kPoll_s));
+      load_.Waited(asked_s, clock_.Now(), exchange_->tickets_waited_for() > 0 ? exchange_->held_up_by() : kNobody);
       if (event) Handle(*std::move(event));
       TANDEM_RETURN_IF_ERROR(journal_failure_);
       const double now = Now();
@@ -90,6 +95,7 @@ class Service final : public Outlet {
       if (now < next_tick_s_) continue;
       next_tick_s_ = now + kTickEvery_s;
       exchange_->Tick(now);
+      metrics_->Write("exchange", load_.Take(now, exchange_->tickets_waited_for()), now);
       if (absl::Status health = exchange_->Health(now); !health.ok()) {
         LogError(health.message());
         failure_ = std::move(health);
@@ -203,6 +209,7 @@ class Service final : public Outlet {
         return server_->Reply(event.session, event.call, std::move(refusal));
       }
     }
+    load_.Called();
     exchange_->Call(now, event.session, event.call, event.packet);
   }
 
@@ -242,6 +249,7 @@ class Service final : public Outlet {
   std::unique_ptr<wire::Server> server_;
   std::unique_ptr<Exchange> exchange_;
   absl::Status failure_;
+  ServiceLoad load_{clock_.Now()};
   double next_tick_s_ = 0, next_announcement_s_ = 0;
   std::optional<double> over_since_s_, told_since_s_;
 };

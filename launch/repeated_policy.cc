@@ -124,7 +124,7 @@ absl::Status RepeatedPolicy::Compare(const std::string& what, const proto::StepM
   google::protobuf::util::MessageDifferencer differencer;
   std::string differences;
   differencer.ReportDifferencesToString(&differences);
-  for (const char* timed : {"tokens_per_s", "wait_share", "step_s"}) {
+  for (const char* timed : {"tokens_per_s", "wait_share", "step_s", "cpu_s"}) {
     differencer.IgnoreField(proto::StepMetrics::descriptor()->FindFieldByName(timed));
   }
   if (differencer.Compare(was, is)) return absl::OkStatus();

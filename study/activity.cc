@@ -152,6 +152,22 @@ void AddWorkers(const RunRecords& records, const Timeline& timeline, Span window
   }
 }
 
+// How much of its time a process that says so in `records` was idle; no row where none was.
+void AddIdle(const std::vector<Json>& records, const char* field, const std::string& name, const std::string& side,
+             const Timeline& timeline, Span window, Json& activity) {
+  Wait idle = {timeline.NewTrack(), {}};
+  bool any = false;
+  for (const Json& record : records) {
+    const double to = Number(record, "time_s"), length = Number(record, "interval_s"), share = Number(record, field);
+    if (!(length > 0) || !std::isfinite(share)) continue;
+    const Span span = {to - length, to};
+    any |= share > 0;
+    timeline.Add(span.from, span.to, share, idle.track);
+    idle.mean.Add(span, share, window);
+  }
+  if (any) activity["waits"].push_back(WaitRow(timeline, name, side, idle));
+}
+
 Json SpanOrNull(Span span) {
   if (!(span.to > span.from)) return nullptr;
   return Json::array({Rounded(span.from), Rounded(span.to)});
@@ -169,6 +185,8 @@ Json Activity(const RunRecords& records) {
   const Span window = TrainSpan(records);
   AddTrainers(records, timeline, window, activity);
   AddWorkers(records, timeline, window, activity);
+  AddIdle(records.rollout, "tool_share", "workers", "tools", timeline, window, activity);
+  AddIdle(records.exchange, "idle_share", "exchange", "exchange", timeline, window, activity);
   return activity;
 }
 

@@ -60,6 +60,8 @@ void Sort(Json record, RunRecords& records) {
     records.ledger[policy].push_back(std::move(record));
   } else if (kind == "rollout") {
     records.rollout.push_back(std::move(record));
+  } else if (kind == "exchange") {
+    records.exchange.push_back(std::move(record));
   } else if (kind == "eval") {
     records.evaluations.push_back(std::move(record));
   } else if (kind == "overlap") {

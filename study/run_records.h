@@ -20,7 +20,7 @@ struct RunRecords {
   std::map<std::string, std::vector<Json>> steps;   // kind "step", by policy; step numbers ascend
   std::map<std::string, std::vector<Json>> sft;     // kind "sft", by policy; step numbers ascend
   std::map<std::string, std::vector<Json>> ledger;  // by policy
-  std::vector<Json> rollout, evaluations, overlap, episodes;
+  std::vector<Json> rollout, exchange, evaluations, overlap, episodes;
   uint64_t steps_redone = 0;            // steps that a resumed run took again; left out above
   std::vector<std::string> unreadable;  // "metrics.jsonl:17", at most ten of them
   uint64_t unreadable_total = 0;

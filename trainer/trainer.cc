@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "base/cpu_time.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "exchange/link.h"
@@ -92,6 +93,7 @@ class Trainer {
   CheckpointName position_;    // incarnation of this run, stage, and steps done in it
   double waited_s_ = 0;        // for the batch of the current step
   double last_metrics_s_ = 0;  // when the metrics of the step before were taken
+  double last_cpu_s_ = 0;
 };
 
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Open(const TrainerRun& run, zmq::context_t& context,
@@ -123,6 +125,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Open(const TrainerRun& run, zm
   t->position_ = {t->link_->welcome().incarnation(), /*sft=*/true, /*step=*/0};
   if (!run.resume_from.empty()) TANDEM_RETURN_IF_ERROR(t->Restore());
   t->last_metrics_s_ = t->clock_.Now();
+  t->last_cpu_s_ = ProcessCpuSeconds();
   return t;
 }
 
@@ -232,6 +235,8 @@ absl::StatusOr<StepResult> Trainer::TimedStep(const TrainingBatch& batch) {
   if (whole_s > 0) result.metrics.set_wait_share(waited_s_ / whole_s);
   if (end_s > start_s) result.metrics.set_tokens_per_s(static_cast<double>(result.tokens) / (end_s - start_s));
   last_metrics_s_ = end_s;
+  const double cpu_s = ProcessCpuSeconds();
+  result.metrics.set_cpu_s(cpu_s - std::exchange(last_cpu_s_, cpu_s));
   return result;
 }
 

@@ -163,7 +163,7 @@ function queueFigure() {
 function waitStrips() {
   const rows = data.activity.waits.filter((row) => row.share.some(isNumber)).map((row) => ({
     name: row.side === 'trainer' ? `${row.name} trainer` : row.name,
-    note: row.side === 'trainer' ? 'waits for episodes' : 'waits for tickets',
+    note: {trainer: 'waits for episodes', worker: 'waits for tickets', tools: 'wait for tools', exchange: 'has nothing to do'}[row.side],
     colour: row.policy ? colours[row.policy] : '--muted', values: row.share, total: isNumber(row.mean) ? formatAxisShare(Number(row.mean.toPrecision(2))) : '–'}));
   return strips({
     title: 'Who waits for whom', top: 1, rows, seconds: data.activity.width_s, time, stages, totalTitle: 'mean',
