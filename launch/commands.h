@@ -62,6 +62,18 @@ struct ReplayFlags {
 };
 int RepeatRun(const ReplayFlags& flags);
 
+struct SimulateFlags {
+  ConfigSource source;
+  std::string seed;
+  uint32_t workers = 1;
+  double median_s = 1, sigma = 1,
+         cap = 8;  // of a group's duration: median, spread, and where it is cut off, in medians
+  double step_s = 0, publish_s = 0;
+  std::string bounds;  // "0,1,2": simulates each of them in place of the configuration's
+  bool json = false;
+};
+int Simulate(SimulateFlags flags);
+
 int PrintVersion();
 
 // The processes of a run, which `train` starts.

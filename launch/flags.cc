@@ -127,6 +127,35 @@ Command ReplayCommand(CLI::App& program) {
   return {app, [flags] { return RepeatRun(*flags); }};
 }
 
+Command SimulateCommand(CLI::App& program) {
+  CLI::App* app = program.add_subcommand(
+      "simulate",
+      "Runs a configuration in virtual time: the real exchange, with workers and trainers that only wait. Prints how\n"
+      "fast it would be, what no scheduler could beat under its bounds, how old the tokens would be, how long the\n"
+      "queues, and which resource limits. Takes seconds, and no model.");
+  auto flags = std::make_shared<SimulateFlags>();
+  app->add_option("CONFIG", flags->source.file, "the YAML file: of it count staleness, lag, train and groups_in_play")
+      ->required()
+      ->type_name("");
+  AddSetOption(app, &flags->source.sets);
+  app->add_option("--seed", flags->seed, "the same as --set seed=N")->type_name("N");
+  app->add_option("--workers", flags->workers, "rollout workers (1)")->type_name("N");
+  app->add_option("--median", flags->median_s, "how long a group is played: the median of a lognormal (1)")
+      ->type_name("SECONDS");
+  app->add_option("--sigma", flags->sigma, "its spread (1); 0: all take the median")->type_name("S");
+  app->add_option("--cap", flags->cap, "where it is cut off, in medians (8)")->type_name("C");
+  app->add_option("--step", flags->step_s, "how long a training step takes (0)")->type_name("SECONDS");
+  app->add_option("--publish", flags->publish_s, "from the end of a step until workers play with its version (0)")
+      ->type_name("SECONDS");
+  app->add_option("--bounds", flags->bounds, "simulates these bounds in place of the configuration's, as in 0,1,2,4,8")
+      ->type_name("N,N...");
+  app->add_flag("--json", flags->json, "one JSON object for each bound in place of the table");
+  app->footer(
+      "Examples:\n  tandem simulate configs/quickstart.yaml --workers 8 --median 2 --step 0.5 --bounds 0,1,2,4,8\n"
+      "  tandem simulate configs/quickstart.yaml --set policies.planner.staleness.on_limit=mask");
+  return {app, [flags] { return Simulate(*flags); }};
+}
+
 // ---- the processes of a run
 
 void AddProcessOptions(CLI::App* app, ProcessFlags* flags) {
@@ -176,9 +205,9 @@ Command VersionCommand(CLI::App& program) {
 }  // namespace
 
 std::vector<Command> AddCommands(CLI::App& program) {
-  return {TrainCommand(program),    EvalCommand(program),    ConfigCommand(program),
-          TasksCommand(program),    ReplayCommand(program),  VersionCommand(program),
-          ExchangeCommand(program), TrainerCommand(program), WorkerCommand(program)};
+  return {TrainCommand(program),   EvalCommand(program),     ConfigCommand(program),  TasksCommand(program),
+          ReplayCommand(program),  SimulateCommand(program), VersionCommand(program), ExchangeCommand(program),
+          TrainerCommand(program), WorkerCommand(program)};
 }
 
 }  // namespace tandem

@@ -195,6 +195,21 @@ TEST_F(CliTest, TasksAreJsonLines) {
   EXPECT_THAT(BadInput("tasks --split heldout"), HasSubstr("did you mean held_out?"));
 }
 
+TEST_F(CliTest, SimulateSaysWhatABoundCosts) {
+  const std::string sets =
+      "simulate x.yaml --set train.steps=40 --set train.groups_per_step=8 --workers 2 --set rollout.groups_in_play=4";
+  const Outcome text = Run(sets + " --bounds 0,4 --step 0.5");
+  EXPECT_EQ(text.status, 0) << text.err;
+  EXPECT_THAT(text.out, AllOf(HasSubstr("bound 0: "), HasSubstr("bound 4: "), HasSubstr("limited by the bound of")));
+  const Outcome json = Run(sets + " --sigma 0 --cap 1 --median 2 --step 1 --bounds 0 --json");
+  EXPECT_EQ(json.status, 0) << json.err;
+  const auto simulated = nlohmann::json::parse(json.out);
+  EXPECT_NEAR(simulated["groups_per_s"].get<double>(), 8 / 3.0, 1e-9);  // 2 s of play and 1 s of training a batch
+  EXPECT_NEAR(simulated["limit_groups_per_s"].get<double>(), 8 / 3.0, 1e-9);
+  EXPECT_THAT(BadInput("simulate x.yaml --sigma -1"), HasSubstr("--sigma: expected 0 to 10, found -1"));
+  EXPECT_THAT(BadInput("simulate x.yaml --bounds 0,x"), HasSubstr("--bounds: expected whole numbers"));
+}
+
 TEST_F(CliTest, TheOraclesAreAlwaysRight) {
   const auto loaded = LoadConfig({.file = "x.yaml", .sets = {}, .seed = {}});
   Write("old/config.yaml", WriteYaml(loaded->config));
