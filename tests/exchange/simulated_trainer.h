@@ -39,11 +39,13 @@ class SimulatedTrainer {
 
   void Die() {
     ++life_;
+    sim_.checker().Saw(kTrainerDied);
     for (const wire::SessionId rank : ranks_) sim_.After(sim_.Exponential(3), [this, rank] { sim_.Lose(rank); });
     const auto some = [this](uint32_t most) { return static_cast<uint32_t>(sim_.random().Below(most + 1)); };
     const bool trained = published_ && sim_.Chance(0.7);
     const proto::Purpose purpose = trained || config_.sft().steps() == 0 ? proto::TRAIN : proto::SFT;
-    const uint32_t step = trained ? some(version_) : purpose == proto::SFT ? some(sft_done_) : 0;
+    const uint32_t kept = version_ - std::min(version_, some(sim_.Chance(0.9) ? 8 : version_));  // mostly a recent one
+    const uint32_t step = trained ? kept : purpose == proto::SFT ? some(sft_done_) : 0;
     sim_.After(4 + sim_.Exponential(4), [=, this] {
       for (const wire::SessionId rank : std::vector(ranks_)) sim_.Lose(rank);
       purpose == proto::SFT&& step >= config_.sft().steps() ? Begin(proto::TRAIN, 0) : Begin(purpose, step);
@@ -79,7 +81,10 @@ class SimulatedTrainer {
     if (sim_.scenario().trainer_dies > 0 && sim_.Chance(sim_.scenario().trainer_dies)) return Die();
     const auto typical = sim_.scenario().step_s.find(policy_);
     double seconds = sim_.Exponential(typical == sim_.scenario().step_s.end() ? 1 : typical->second);
-    if (sim_.Chance(sim_.scenario().stall)) seconds *= 50;
+    if (sim_.Chance(sim_.scenario().stall)) {
+      sim_.checker().Saw(kStalled);
+      seconds *= 50;
+    }
     sim_.After(seconds, [=, this] { purpose == proto::SFT ? FinishSft(step) : FinishTrain(step); });
   }
 
