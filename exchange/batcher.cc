@@ -28,6 +28,8 @@ bool Batcher::TooOld(const Entry& entry, int64_t next) const {
 std::vector<Batcher::Entry> Batcher::TakeStale(int64_t next) {
   std::vector<Entry> stale;
   for (auto it = arrived_.begin(); it != arrived_.end();) {
+    // What is too old is overdue, so that it stands first; but under lag injection, where `due` says something else.
+    if (it->due >= next && !options_.lag_injection) break;
     if (!TooOld(*it, next)) {
       ++it;
       continue;

@@ -107,6 +107,7 @@ class Service final : public Outlet {
 
   // ---- Outlet
   uint64_t Journal(const proto::JournalEvent& event) override {
+    if (!run_.writes_journal) return 0;
     const absl::StatusOr<uint64_t> place = journal_->Append(event);
     journal_failure_.Update(place.status());
     return place.value_or(0);
@@ -210,7 +211,7 @@ class Service final : public Outlet {
       }
     }
     load_.Called();
-    exchange_->Call(now, event.session, event.call, event.packet);
+    exchange_->Call(now, event.session, event.call, std::move(event.packet));
   }
 
   // Once the run is over and everybody has said goodbye. That somebody was sent the word is not enough: ZeroMQ drops

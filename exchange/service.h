@@ -27,6 +27,7 @@ struct ExchangeRun {
   uint32_t incarnation = 0;                   // of the versions to come: one more than that of the run resumed from
   std::map<std::string, ResumePoint> resume;  // policies that go on from a checkpoint
   double clock_offset_s = 0;                  // a resumed run's clock goes on where it stopped
+  bool writes_journal = true;                 // not: only to measure what it costs. Such a run cannot be recovered
   std::function<void(const std::string& endpoint)> on_bound;  // called once, with the endpoint to connect to
 };
 

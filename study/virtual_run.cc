@@ -267,11 +267,11 @@ class Runner final : public Outlet {
     }
     const bool warm = slowest >= options_.warm_up_share * config_.train().steps();
     if (warm && issues && !measuring_) {
-      first_version_ = slowest;
+      first_version_ = last_version_ = slowest;
       began_s_ = now_;
       measuring_ = true;
     }
-    if (!measuring_ || ended_) return;
+    if (!measuring_ || ended_ || slowest == last_version_) return;  // policies publish one after the other
     last_version_ = slowest;
     ended_s_ = now_;
     ended_ = !issues;

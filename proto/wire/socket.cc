@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "base/status.h"
 #ifdef TANDEM_THREAD_SANITIZER
 #include <sanitizer/tsan_interface.h>
@@ -83,11 +84,6 @@ void SetOptions(zmq::socket_t& socket, zmq::socket_type type, const SocketOption
   socket.set(zmq::sockopt::reconnect_ivl, 20);
   socket.set(zmq::sockopt::reconnect_ivl_max, 500);
   socket.set(zmq::sockopt::connect_timeout, 5000);
-  // Only tcp can lose a peer without noticing. In ZeroMQ the unit of the TTL is a tenth of a second.
-  const int silence_ms = std::clamp(static_cast<int>(std::ceil(options.silence_s * 1000)), 100, 6'000'000);
-  socket.set(zmq::sockopt::heartbeat_ivl, std::max(silence_ms / 4, 25));
-  socket.set(zmq::sockopt::heartbeat_timeout, silence_ms);
-  socket.set(zmq::sockopt::heartbeat_ttl, silence_ms);
   if (type == zmq::socket_type::dealer) {
     socket.set(zmq::sockopt::routing_id, options.routing_id);
     socket.set(zmq::sockopt::immediate, true);  // queue only for connections that stand
@@ -100,13 +96,24 @@ void SetOptions(zmq::socket_t& socket, zmq::socket_type type, const SocketOption
   if (type == zmq::socket_type::sub) socket.set(zmq::sockopt::subscribe, "");
 }
 
+// Only tcp can lose a peer without noticing. For each message that comes in, ZeroMQ looks through the timers of all
+// connections: with a thousand of them that took a third of the exchange's time.
+void SetHeartbeats(zmq::socket_t& socket, const std::string& endpoint, double silence_s) {
+  if (!absl::StartsWith(endpoint, "tcp://")) return;
+  // The unit of the TTL is a tenth of a second.
+  const int silence_ms = std::clamp(static_cast<int>(std::ceil(silence_s * 1000)), 100, 6'000'000);
+  socket.set(zmq::sockopt::heartbeat_ivl, std::max(silence_ms / 4, 25));
+  socket.set(zmq::sockopt::heartbeat_timeout, silence_ms);
+  socket.set(zmq::sockopt::heartbeat_ttl, silence_ms);
+}
+
 }  // namespace
 
 absl::StatusOr<Socket> Socket::Make(zmq::context_t& context, zmq::socket_type type, const SocketOptions& options) {
   try {
     zmq::socket_t socket(context, type);
     SetOptions(socket, type, options);
-    return Socket(std::move(socket));
+    return Socket(std::move(socket), options.silence_s);
   } catch (const zmq::error_t& error) {
     return FromZmq(error, "a ZeroMQ socket");
   }
@@ -114,6 +121,7 @@ absl::StatusOr<Socket> Socket::Make(zmq::context_t& context, zmq::socket_type ty
 
 absl::StatusOr<std::string> Socket::Bind(const std::string& endpoint) {
   try {
+    SetHeartbeats(socket_, endpoint, silence_s_);
     socket_.bind(endpoint);
     return socket_.get(zmq::sockopt::last_endpoint);
   } catch (const zmq::error_t& error) {
@@ -123,6 +131,7 @@ absl::StatusOr<std::string> Socket::Bind(const std::string& endpoint) {
 
 absl::Status Socket::Connect(const std::string& endpoint) {
   try {
+    SetHeartbeats(socket_, endpoint, silence_s_);
     socket_.connect(endpoint);
     return absl::OkStatus();
   } catch (const zmq::error_t& error) {

@@ -41,8 +41,10 @@ class Socket {
   zmq::socket_t& raw() { return socket_; }
 
  private:
-  explicit Socket(zmq::socket_t socket) : socket_(std::move(socket)) {}
+  Socket(zmq::socket_t socket, double silence_s) : socket_(std::move(socket)), silence_s_(silence_s) {}
+
   zmq::socket_t socket_;
+  double silence_s_;
 };
 
 struct WaitItem {

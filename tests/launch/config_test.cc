@@ -219,7 +219,8 @@ TEST_F(ConfigTest, TheResolvedConfigurationReadsBackToTheSame) {
 }
 
 TEST_F(ConfigTest, EveryKeyIsDocumentedAndSoItIsPrinted) {
-  const std::vector<std::string> sets = {"lag.planner.heavy_tail={}"};  // or the keys below it are not there
+  // Or the keys below them are not there.
+  const std::vector<std::string> sets = {"lag.planner.heavy_tail={}", "environment.tool={}"};
   const auto loaded = LoadConfig({.file = Write(kBase), .sets = sets, .seed = std::nullopt});
   ASSERT_TRUE(loaded.ok());
   const std::string text = WriteYaml(loaded->config, {.documented = true});
