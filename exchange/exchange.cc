@@ -104,7 +104,7 @@ void Exchange::Gone(double now, wire::SessionId session, const std::string& how,
   Settle(now);
 }
 
-void Exchange::Call(double now, wire::SessionId session, uint64_t call, const wire::Packet& packet) {
+void Exchange::Call(double now, wire::SessionId session, uint64_t call, wire::Packet packet) {
   const Address from = {session, call};
   const proto::Header& header = packet.header;
   if (attendance_.Find(session) == nullptr) {
@@ -116,7 +116,7 @@ void Exchange::Call(double now, wire::SessionId session, uint64_t call, const wi
       OnTicketRequest(from, header.ticket_request());
       break;
     case proto::Header::kGroup:
-      OnGroup(now, from, packet);
+      OnGroup(now, from, std::move(packet));
       break;
     case proto::Header::kBatchRequest:
       NoteCall(now, from, header);

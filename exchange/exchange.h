@@ -49,7 +49,7 @@ class Exchange {
   void Left(double now, wire::SessionId session);  // of its own accord
   // A call, of which the groups have passed CheckGroup (proto/group.h). Answered at once or later; one that makes no
   // sense is answered with a refusal that says why.
-  void Call(double now, wire::SessionId session, uint64_t call, const wire::Packet& packet);
+  void Call(double now, wire::SessionId session, uint64_t call, wire::Packet packet);
   void Heartbeat(double now, wire::SessionId session, const proto::RolloutMetrics& metrics);
   // Says what waiting calls wait for, and which policy holds tickets up. Call about once a second.
   void Tick(double now);
@@ -134,7 +134,7 @@ class Exchange {
   void ChooseTask(uint64_t most, std::optional<uint64_t> slot, proto::Ticket* ticket);
   uint64_t SlotTask(uint64_t slot);
   uint64_t FreshTask();
-  void OnGroup(double now, const Address& from, const wire::Packet& packet);
+  void OnGroup(double now, const Address& from, wire::Packet packet);
   void NoteGroup(double now, const Address& from, const wire::Packet& packet, ArrivedGroup* group);
   absl::Status CheckClaims(const proto::Group& group, const proto::Ticket& ticket) const;
   void TakeIn(double now, const GroupPtr& group);

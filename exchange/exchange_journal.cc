@@ -37,7 +37,7 @@ absl::Status Exchange::Recall(const proto::JournalEvent& event, uint64_t place) 
       wire::Packet packet;
       if (!packet.header.ParseFromString(event.call())) return absl::DataLossError("a call that cannot be read");
       for (const std::string& frame : event.frames()) packet.frames.push_back(wire::MakeFrame(frame));
-      Call(now, event.session(), event.call_number(), packet);
+      Call(now, event.session(), event.call_number(), std::move(packet));
       break;
     }
     case proto::JournalEvent::kStop:

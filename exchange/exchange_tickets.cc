@@ -41,12 +41,10 @@ bool Exchange::ServeTickets(double now) {
       more = any = true;
     }
   }
-  std::deque<TicketWait> waiting;
-  for (TicketWait& wait : ticket_waits_) {
-    if (wait.grant.tickets().empty() && !over) {
-      waiting.push_back(std::move(wait));
-      continue;
-    }
+  // Who got any stand first. Those behind are not looked at: a thousand workers may wait at every event.
+  while (!ticket_waits_.empty() && (over || !ticket_waits_.front().grant.tickets().empty())) {
+    TicketWait wait = std::move(ticket_waits_.front());
+    ticket_waits_.pop_front();
     if (over) attendance_.Told(wait.from.session);
     wait.grant.set_finished(over);
     for (const proto::PolicyVersion& version : Versions()) *wait.grant.add_versions() = version;
@@ -54,7 +52,6 @@ bool Exchange::ServeTickets(double now) {
     *header.mutable_ticket_grant() = std::move(wait.grant);
     Answer(wait.from, std::move(header));
   }
-  ticket_waits_ = std::move(waiting);
   return any;
 }
 
@@ -188,17 +185,15 @@ uint64_t Exchange::SlotTask(uint64_t slot) {
 // One that is no slot's.
 uint64_t Exchange::FreshTask() { return (options_.lags.empty() ? 0 : kBehindSlots) + train_tickets_++; }
 
-void Exchange::OnGroup(double now, const Address& from, const wire::Packet& packet) {
+void Exchange::OnGroup(double now, const Address& from, wire::Packet packet) {
   const proto::Group& group = packet.header.group();
   const proto::Ticket& claimed = group.ticket();
-  const proto::Ticket* out = claimed.incarnation() == options_.incarnation ? book_.Find(claimed.id()) : nullptr;
-  if (out != nullptr) {
+  if (const auto out = book_.Find(claimed.id()); out && claimed.incarnation() == options_.incarnation) {
     if (const absl::Status status = CheckClaims(group, *out); !status.ok()) return Refuse(from, status);
   }
-  auto arrived = std::make_shared<ArrivedGroup>(ArrivedGroup{group, packet.frames});
-  proto::Group& header = arrived->header;
+  proto::Ticket ticket;
   double issued_s = 0;
-  const TicketBook::Verdict verdict = book_.Arrive(claimed, header.mutable_ticket(), &issued_s);
+  const TicketBook::Verdict verdict = book_.Arrive(claimed, &ticket, &issued_s);
   proto::Header reply;
   switch (verdict) {
     case TicketBook::Verdict::kOrphaned:
@@ -211,8 +206,12 @@ void Exchange::OnGroup(double now, const Address& from, const wire::Packet& pack
       if (claimed.purpose() != proto::TRAIN) break;
       for (auto& [policy, lane] : lanes_) lane.CountDuplicate(group.episodes_size());
       break;
-    case TicketBook::Verdict::kAccepted:
+    case TicketBook::Verdict::kAccepted: {
       reply.mutable_group_receipt()->set_verdict("accepted");
+      auto arrived = std::make_shared<ArrivedGroup>(
+          ArrivedGroup{std::move(*packet.header.mutable_group()), std::move(packet.frames)});
+      proto::Group& header = arrived->header;
+      *header.mutable_ticket() = std::move(ticket);
       header.set_run(options_.run_name);
       header.set_worker(attendance_.Name(from.session));
       header.set_issued_s(issued_s);
@@ -227,6 +226,7 @@ void Exchange::OnGroup(double now, const Address& from, const wire::Packet& pack
       for (const proto::PolicyVersion& version : Versions()) *header.add_at_arrival() = version;
       NoteGroup(now, from, packet, arrived.get());
       TakeIn(now, arrived);
+    }
   }
   Answer(from, std::move(reply));
 }

@@ -128,8 +128,9 @@ bool Exchange::ServeTrainBatch(Lane& lane, const BatchWait& wait) {
   // A rank that has this batch and asks for the step again knows already that the step was not taken (non-finite),
   // which rank 0 is about to say.
   if (wait.rank > 0 && !served_[lane.policy()].insert(wait.from.session).second) return false;
-  *header.mutable_batch() = *lane.batch();
-  Answer(wait.from, std::move(header), lane.batch_frames());
+  std::vector<wire::Frame> frames;
+  lane.FillBatch(header.mutable_batch(), &frames);
+  Answer(wait.from, std::move(header), std::move(frames));
   return true;
 }
 
@@ -331,9 +332,9 @@ void Exchange::OnWeightsCommit(double now, const Address& from, const proto::Hea
 void Exchange::Archive(const Lane& lane) {
   BatchArchive::Batch past;
   past.cut_s = lane.cut_s();
-  past.versions = {lane.batch()->groups(0).at_batch().begin(), lane.batch()->groups(0).at_batch().end()};
+  past.versions = lane.batch_versions();
   past.mask_before = lane.mask_before();
-  for (const GroupPtr& group : lane.batch_groups()) past.groups.push_back(group->place);
+  for (const Batcher::Entry& entry : lane.batch_groups()) past.groups.push_back(entry.group->place);
   archive_.Add(lane.policy(), proto::TRAIN, lane.batch()->step(), std::move(past));
 }
 

@@ -14,7 +14,7 @@ namespace {
 enum RecordKind : uint32_t { kPlain = 1, kZstd = 2 };
 
 constexpr size_t kPackFrom = 512;  // bytes; smaller ones gain little
-constexpr int kLevel = 1;
+constexpr int kLevel = -3;  // log-probabilities hardly pack: level 1 takes 1.6 times as long for a tenth fewer bytes
 
 absl::StatusOr<std::string> Unpack(JournalRecord record) {
   if (record.kind == kPlain) return std::move(record.payload);

@@ -26,9 +26,9 @@ void Lane::Publish(uint32_t number) {
   TANDEM_CHECK(MayPublish(number));
   version_ = number;
   if (!batch_) return;
-  for (const GroupPtr& group : batch_->groups) {
-    ledger_.Train(group->header.episodes_size());
-    if (slots_) slots_->Close(group->header.ticket().id());
+  for (const Batcher::Entry& entry : batch_->groups) {
+    ledger_.Train(entry.group->header.episodes_size());
+    if (slots_) slots_->Close(entry.group->header.ticket().id());
   }
   batch_.reset();
 }
@@ -55,13 +55,14 @@ proto::TicketLimit Lane::Issue(const proto::Ticket& ticket, bool counted, std::o
   --to_issue_;
   Hold(ticket.id(), limit.consume_by());
   ledger_.Issue(ticket.episodes());
-  in_flight_[ticket.id()] = ticket;
+  in_flight_.insert_or_assign(in_flight_.end(), ticket.id(),
+                              InFlight{ticket.task(), ticket.seed(), ticket.episodes(), ticket.rerun()});
   return limit;
 }
 
 void Lane::Hold(uint64_t ticket, int64_t due) {
   gate_.Add(due);
-  held_[ticket] = due;
+  held_.insert_or_assign(held_.end(), ticket, due);
 }
 
 void Lane::Release(uint64_t ticket) {
@@ -78,7 +79,7 @@ void Lane::IssueAgain(uint64_t ticket) {
 
 void Lane::Reissue(uint64_t ticket) {
   const auto it = in_flight_.find(ticket);
-  if (it != in_flight_.end()) ledger_.Reissue(it->second.episodes());
+  if (it != in_flight_.end()) ledger_.Reissue(it->second.episodes);
 }
 
 void Lane::Arrive(const GroupPtr& group) {
@@ -90,7 +91,7 @@ void Lane::Arrive(const GroupPtr& group) {
   const auto it = in_flight_.find(ticket);
   if (it == in_flight_.end()) return;
   Release(ticket);
-  ledger_.Arrive(it->second.episodes());
+  ledger_.Arrive(it->second.episodes);
   in_flight_.erase(it);
   const int64_t due = batcher_.Arrive(group, slots_ ? std::optional(slots_->StepOf(ticket)) : std::nullopt);
   Hold(ticket, KeepsLate() && due < next() ? kNeverDue : due);
@@ -100,7 +101,7 @@ bool Lane::TryCut(const std::vector<proto::PolicyVersion>& versions, double now)
   if (batch_ || !version_ || complete()) return false;
   const int64_t start = next();
   for (const Batcher::Entry& entry : batcher_.TakeStale(start)) Reject(entry, "stale");
-  const auto cut = batcher_.TryCut(start, gate_);
+  auto cut = batcher_.TryCut(start, gate_);
   if (!cut) return false;
   batch_.emplace();
   batch_->header.set_policy(policy());
@@ -108,14 +109,17 @@ bool Lane::TryCut(const std::vector<proto::PolicyVersion>& versions, double now)
   batch_->header.set_step(*version_);
   batch_->cut_s = now;
   batch_->mask_before = on_limit() == proto::MASK ? start - int64_t{bound()} : 0;
-  FillBatch(*cut, versions, now, incarnation(), batch_->mask_before, &batch_->header, &batch_->frames);
-  for (const Batcher::Entry& entry : *cut) {
-    Release(entry.group->header.ticket().id());
-    batch_->groups.push_back(entry.group);
-  }
-  NoteOverBound(*cut);
+  batch_->versions = versions;
+  batch_->groups = *std::move(cut);
+  for (const Batcher::Entry& entry : batch_->groups) Release(entry.group->header.ticket().id());
+  NoteOverBound(batch_->groups);
   LeaveBehind();
   return true;
+}
+
+void Lane::FillBatch(proto::Batch* batch, std::vector<wire::Frame>* frames) const {
+  *batch = batch_->header;
+  tandem::FillBatch(batch_->groups, batch_->versions, batch_->cut_s, incarnation(), batch_->mask_before, batch, frames);
 }
 
 void Lane::NoteOverBound(const std::vector<Batcher::Entry>& cut) {
@@ -145,8 +149,10 @@ void Lane::LeaveBehind() {
       Hold(entry.group->header.ticket().id(), kNeverDue);
     }
   } else {
-    for (const Batcher::Entry& entry : batcher_.TakeOverdue(next()))
-      Reject(entry, GiveUp(entry.group->header.ticket()));
+    for (const Batcher::Entry& entry : batcher_.TakeOverdue(next())) {
+      const proto::Ticket& ticket = entry.group->header.ticket();
+      Reject(entry, GiveUp({ticket.task(), ticket.seed(), ticket.episodes(), ticket.rerun()}));
+    }
   }
   for (auto it = in_flight_.begin(); it != in_flight_.end();) {
     const auto& [id, ticket] = *it;
@@ -161,7 +167,7 @@ void Lane::LeaveBehind() {
       continue;
     }
     const std::string reason = GiveUp(ticket);
-    ledger_.RejectInFlight(ticket.episodes(), reason);
+    ledger_.RejectInFlight(ticket.episodes, reason);
     given_up_[id] = reason;  // its length and reward are counted once it is here
     IssueAgain(id);
     it = in_flight_.erase(it);
@@ -169,19 +175,19 @@ void Lane::LeaveBehind() {
 }
 
 // Why the group of this ticket is not trained on.
-std::string Lane::GiveUp(const proto::Ticket& ticket) {
+std::string Lane::GiveUp(const InFlight& ticket) {
   if (on_limit() == proto::DROP) return "dropped";
-  if (ticket.rerun() >= options_.batcher.reruns) return "given_up";
-  reruns_.push_back({ticket.task(), ticket.seed(), ticket.rerun() + 1});
+  if (ticket.rerun >= options_.batcher.reruns) return "given_up";
+  reruns_.push_back({ticket.task, ticket.seed, ticket.rerun + 1});
   return "rerun";
 }
 
 void Lane::RejectBatch(const std::string& reason) {
   TANDEM_CHECK(batch_.has_value());
-  for (const GroupPtr& group : batch_->groups) {
-    ledger_.RejectBuffered(group->header.episodes_size(), reason);
-    rejections_.push_back({reason, group});
-    IssueAgain(group->header.ticket().id());
+  for (const Batcher::Entry& entry : batch_->groups) {
+    ledger_.RejectBuffered(entry.group->header.episodes_size(), reason);
+    rejections_.push_back({reason, entry.group});
+    IssueAgain(entry.group->header.ticket().id());
   }
   batch_.reset();
 }

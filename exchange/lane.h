@@ -85,11 +85,13 @@ class Lane {
   // ---- batches
   // Cuts the batch of the next step, when that is possible and none is in training.
   bool TryCut(const std::vector<proto::PolicyVersion>& versions, double now);
-  // The batch of the step from version(), once it is cut; the same until that step is over.
+  // The batch of the step from version(), once it is cut, without its groups; the same until that step is over.
   const proto::Batch* batch() const { return batch_ ? &batch_->header : nullptr; }
-  const std::vector<wire::Frame>& batch_frames() const { return batch_->frames; }
-  // Its groups, when it was cut, and the version below which its tokens are masked out.
-  const std::vector<GroupPtr>& batch_groups() const { return batch_->groups; }
+  // The batch as the trainer gets it, the same each time: `batch` with its groups, and their frames.
+  void FillBatch(proto::Batch* batch, std::vector<wire::Frame>* frames) const;
+  // Its groups, the versions and the time at which it was cut, and the version below which its tokens are masked out.
+  const std::vector<Batcher::Entry>& batch_groups() const { return batch_->groups; }
+  const std::vector<proto::PolicyVersion>& batch_versions() const { return batch_->versions; }
   double cut_s() const { return batch_->cut_s; }
   int64_t mask_before() const { return batch_->mask_before; }
   // The batch's step was not taken; the next batch is for the same step.
@@ -113,10 +115,15 @@ class Lane {
  private:
   struct Cut {
     proto::Batch header;
-    std::vector<wire::Frame> frames;
-    std::vector<GroupPtr> groups;
+    std::vector<Batcher::Entry> groups;  // only these: copies of their headers would be as large again
+    std::vector<proto::PolicyVersion> versions;
     double cut_s = 0;
     int64_t mask_before = 0;
+  };
+
+  struct InFlight {  // of a ticket
+    uint64_t task, seed;
+    uint32_t episodes, rerun;
   };
 
   // Whether a group over the bound is trained on, or on its tokens within it.
@@ -129,7 +136,7 @@ class Lane {
   void NoteOverBound(const std::vector<Batcher::Entry>& cut);
   // After a batch was cut without them: what on_limit says is done with groups that will be over the bound.
   void LeaveBehind();
-  std::string GiveUp(const proto::Ticket& ticket);
+  std::string GiveUp(const InFlight& ticket);
 
   LaneOptions options_;
   Gate gate_;                         // groups in flight and in batcher_
@@ -140,7 +147,7 @@ class Lane {
   std::optional<Slots> slots_;
   std::optional<uint32_t> version_;
   uint64_t to_issue_;
-  std::map<uint64_t, proto::Ticket> in_flight_;
+  std::map<uint64_t, InFlight> in_flight_;
   std::map<uint64_t, std::string> given_up_;  // tickets given up while they were played, and why
   std::deque<Rerun> reruns_;
   std::optional<Cut> batch_;

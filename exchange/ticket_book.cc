@@ -6,12 +6,18 @@
 
 namespace tandem {
 
+proto::Ticket TicketBook::Entry::Ticket() const {
+  proto::Ticket ticket;
+  TANDEM_CHECK(ticket.ParseFromString(bytes));
+  return ticket;
+}
+
 proto::Ticket TicketBook::Issue(proto::Ticket ticket, uint64_t holder, double now) {
   ticket.set_id(next_id_++);
   ticket.set_incarnation(incarnation_);
   ticket.set_attempt(0);
-  out_[ticket.id()] = {ticket, holder, now};
-  ++held_[ticket.purpose()];
+  out_.emplace_hint(out_.end(), ticket.id(), Entry{ticket.SerializeAsString(), ticket.purpose(), holder, now});
+  Hold(holder, ticket.purpose());
   return ticket;
 }
 
@@ -20,20 +26,23 @@ std::optional<proto::Ticket> TicketBook::Reissue(uint64_t holder) {
   Entry& entry = out_.at(lost_.front());
   lost_.pop_front();
   entry.holder = holder;
-  entry.ticket.set_attempt(entry.ticket.attempt() + 1);
-  ++held_[entry.ticket.purpose()];
-  return entry.ticket;
+  proto::Ticket ticket = entry.Ticket();
+  ticket.set_attempt(ticket.attempt() + 1);
+  entry.bytes = ticket.SerializeAsString();
+  Hold(holder, entry.purpose);
+  return ticket;
 }
 
 std::vector<proto::Ticket> TicketBook::Lose(uint64_t holder, const std::function<bool(const proto::Ticket&)>& wanted) {
   std::vector<proto::Ticket> waiting;
   for (auto& [id, entry] : out_) {
     if (entry.holder != holder) continue;
-    --held_[entry.ticket.purpose()];
+    Release(holder, entry.purpose);
     entry.holder.reset();
-    if (!wanted(entry.ticket)) continue;
+    proto::Ticket ticket = entry.Ticket();
+    if (!wanted(ticket)) continue;
     lost_.push_back(id);
-    waiting.push_back(entry.ticket);
+    waiting.push_back(std::move(ticket));
   }
   std::sort(lost_.begin(), lost_.end());
   return waiting;
@@ -43,11 +52,11 @@ TicketBook::Verdict TicketBook::Arrive(const proto::Ticket& claimed, proto::Tick
   if (claimed.incarnation() != incarnation_ || claimed.id() >= next_id_) return Verdict::kOrphaned;
   const auto it = out_.find(claimed.id());
   if (it == out_.end()) return Verdict::kDuplicate;
-  *ticket = it->second.ticket;
+  *ticket = it->second.Ticket();
   ticket->set_attempt(claimed.attempt());
   *issued_s = it->second.issued_s;
   if (it->second.holder) {
-    --held_[ticket->purpose()];
+    Release(*it->second.holder, ticket->purpose());
   } else {
     std::erase(lost_, claimed.id());
   }
@@ -55,13 +64,13 @@ TicketBook::Verdict TicketBook::Arrive(const proto::Ticket& claimed, proto::Tick
   return Verdict::kAccepted;
 }
 
-const proto::Ticket* TicketBook::Find(uint64_t id) const {
+std::optional<proto::Ticket> TicketBook::Find(uint64_t id) const {
   const auto it = out_.find(id);
-  return it == out_.end() ? nullptr : &it->second.ticket;
+  return it == out_.end() ? std::nullopt : std::optional(it->second.Ticket());
 }
 
 size_t TicketBook::out(proto::Purpose purpose) const {
-  return std::count_if(out_.begin(), out_.end(), [&](const auto& e) { return e.second.ticket.purpose() == purpose; });
+  return std::count_if(out_.begin(), out_.end(), [&](const auto& e) { return e.second.purpose == purpose; });
 }
 
 bool TicketBook::held(proto::Purpose purpose) const {
@@ -69,12 +78,14 @@ bool TicketBook::held(proto::Purpose purpose) const {
   return it != held_.end() && it->second > 0;
 }
 
-std::map<uint64_t, uint32_t> TicketBook::holders() const {
-  std::map<uint64_t, uint32_t> counts;
-  for (const auto& [id, entry] : out_) {
-    if (entry.holder) ++counts[*entry.holder];
-  }
-  return counts;
+void TicketBook::Hold(uint64_t holder, proto::Purpose purpose) {
+  ++held_[purpose];
+  ++holders_[holder];
+}
+
+void TicketBook::Release(uint64_t holder, proto::Purpose purpose) {
+  --held_[purpose];
+  if (--holders_.at(holder) == 0) holders_.erase(holder);
 }
 
 }  // namespace tandem

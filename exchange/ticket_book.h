@@ -40,26 +40,33 @@ class TicketBook {
   // time of its first issue in `issued_s`.
   Verdict Arrive(const proto::Ticket& claimed, proto::Ticket* ticket, double* issued_s);
 
-  // The ticket as it was issued, when it is still out; otherwise null.
-  const proto::Ticket* Find(uint64_t id) const;
+  // The ticket as it was issued, when it is still out.
+  std::optional<proto::Ticket> Find(uint64_t id) const;
 
   size_t out() const { return out_.size(); }
   size_t out(proto::Purpose purpose) const;
-  bool held(proto::Purpose purpose) const;       // whether a worker plays one
-  std::map<uint64_t, uint32_t> holders() const;  // tickets by holder
+  bool held(proto::Purpose purpose) const;                                  // whether a worker plays one
+  const std::map<uint64_t, uint32_t>& holders() const { return holders_; }  // tickets by holder
 
  private:
   struct Entry {
-    proto::Ticket ticket;
+    proto::Ticket Ticket() const;
+
+    std::string bytes;  // of the ticket: as a message it would be nine pieces of memory, which a million tickets feel
+    proto::Purpose purpose;
     std::optional<uint64_t> holder;
     double issued_s;
   };
+
+  void Hold(uint64_t holder, proto::Purpose purpose);
+  void Release(uint64_t holder, proto::Purpose purpose);
 
   uint32_t incarnation_;
   uint64_t next_id_ = 0;
   std::map<uint64_t, Entry> out_;
   std::deque<uint64_t> lost_;  // sorted ids of those that wait for a holder
   std::map<proto::Purpose, size_t> held_;
+  std::map<uint64_t, uint32_t> holders_;  // counted as they change: a million tickets are not looked through
 };
 
 }  // namespace tandem

@@ -1,7 +1,7 @@
 // How many turns a second the exchange takes in. It runs as a process of its own, fed over ipc by sessions of workers
 // that make groups up, and by trainers that take batches and publish without computing.
-//   exchange_load [sessions=1000] [threads=4] [episodes=16] [turns=4] [prompt=32] [output=64] [groups_per_step=512]
-//                 [bound=2] [group_s=0] [windows=7] [window_s=3] [warm_up_s=5] [journal=1]
+//   exchange_load [sessions=1000] [threads=4] [episodes=16] [turns=4] [prompt=32] [output=64] [groups_per_step=256]
+//                 [bound=4] [group_s=0] [windows=7] [window_s=3] [warm_up_s=5] [journal=1]
 // group_s: how long a session takes for a group; with 0 they offer as much as the exchange takes. Where feeders and
 // exchange share the cores, the rate is that of the machine: the exchange's own limit is the CPU time of its thread.
 #include <sys/prctl.h>
@@ -34,7 +34,7 @@ using Options = std::map<std::string, double>;
 
 Options Parse(int argc, char** argv) {
   Options options = {{"sessions", 1000}, {"threads", 4},           {"episodes", 16}, {"turns", 4},   {"prompt", 32},
-                     {"output", 64},     {"groups_per_step", 512}, {"bound", 2},     {"group_s", 0}, {"windows", 7},
+                     {"output", 64},     {"groups_per_step", 256}, {"bound", 4},     {"group_s", 0}, {"windows", 7},
                      {"window_s", 3},    {"warm_up_s", 5},         {"journal", 1}};
   for (int i = 1; i < argc; ++i) {
     const std::pair<std::string, std::string> option = absl::StrSplit(argv[i], absl::MaxSplits('=', 1));

@@ -1,8 +1,8 @@
 // What one turn costs the exchange's state machine, without sockets and files, when there are few live tickets and when
 // there are many. Prints CPU time a turn for each number, medians of the rounds, and the ratio to the first.
-//   exchange_tickets [rounds [fewest tickets [most tickets [groups a step]]]]
-// The tickets are held by 1,000 sessions. There are more of them because the bound is larger, at 10,000 groups a step,
-// or as many as are asked for; 0: because steps are, of a quarter as many groups as there are tickets.
+//   exchange_tickets [rounds [fewest tickets [most tickets [groups a step [episodes a group]]]]]
+// The tickets are held by 1,000 sessions. There are more of them because the bound is larger, at 1,000 groups of 16
+// episodes a step, or as many as are asked for; 0: because steps are, of a quarter as many groups as there are tickets.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -20,8 +20,7 @@ namespace tandem {
 namespace {
 
 constexpr uint64_t kSessions = 1000;
-constexpr GroupShape kShape = {.episodes = 1};
-constexpr size_t kLeastGroups = 20'000;  // of a round
+constexpr size_t kLeastTurns = 100'000;  // of a round
 constexpr size_t kAtOnce = 64;           // groups that are made up, and then taken in
 constexpr double kGroupsASecond = 5000;  // of the run's clock: 20,000 turns
 const std::map<std::string, wire::SessionId> kTrainers = {{"executor", 5001}, {"planner", 5002}};
@@ -57,8 +56,10 @@ class Ear final : public Outlet {
 
 class Run {
  public:
-  Run(size_t tickets, size_t groups_per_step)
-      : tickets_(tickets), groups_per_step_(groups_per_step > 0 ? groups_per_step : std::max<size_t>(1, tickets / 4)) {
+  Run(size_t tickets, size_t groups_per_step, const GroupShape& shape)
+      : shape_(shape),
+        tickets_(tickets),
+        groups_per_step_(groups_per_step > 0 ? groups_per_step : std::max<size_t>(1, tickets / 4)) {
     ExchangeOptions options;
     for (const auto& [policy, session] : kTrainers) {
       auto* staleness = (*options.config.mutable_policies())[policy].mutable_staleness();
@@ -68,7 +69,7 @@ class Run {
     options.config.mutable_sft()->set_steps(0);
     options.config.mutable_train()->set_steps(1u << 30);
     options.config.mutable_train()->set_groups_per_step(static_cast<uint32_t>(groups_per_step_));
-    options.config.mutable_train()->set_group_size(kShape.episodes);
+    options.config.mutable_train()->set_group_size(shape_.episodes);
     options.config.mutable_evaluation()->set_episodes(0);
     exchange_.emplace(std::move(options), &ear_);
     for (const auto& [policy, session] : kTrainers) {
@@ -94,8 +95,8 @@ class Run {
 
   // CPU time a turn, over whole steps.
   double Measure() {
-    const size_t steps = (kLeastGroups + groups_per_step_ - 1) / groups_per_step_;
-    return PlayAtLeast(steps * groups_per_step_) / static_cast<double>(kShape.turns_of_group());
+    const size_t steps = kLeastTurns / (groups_per_step_ * shape_.turns_of_group()) + 1;
+    return PlayAtLeast(steps * groups_per_step_) / static_cast<double>(shape_.turns_of_group());
   }
 
  private:
@@ -173,22 +174,23 @@ class Run {
     }
   }
 
+  GroupShape shape_;
   size_t tickets_;
   size_t groups_per_step_;
   Ear ear_;
   std::optional<Exchange> exchange_;
-  SyntheticGroup group_{kShape};
+  SyntheticGroup group_{shape_};
   RandomStream random_{1};
   std::map<std::string, uint32_t> published_;
   double now_s_ = 0, next_tick_s_ = 0;
   uint64_t calls_ = 0;
 };
 
-void Main(int rounds, size_t fewest, size_t most, size_t groups_per_step) {
-  std::printf("a group is one episode of %u turns; medians of %d rounds\n", kShape.turns, rounds);
+void Main(int rounds, size_t fewest, size_t most, size_t groups_per_step, const GroupShape& shape) {
+  std::printf("a group is %u episodes of %u turns; medians of %d rounds\n", shape.episodes, shape.turns, rounds);
   double first = 0;
   for (size_t tickets = fewest; tickets <= most; tickets *= 10) {
-    Run run(tickets, groups_per_step);
+    Run run(tickets, groups_per_step, shape);
     std::vector<double> seconds;
     for (int round = 0; round < rounds; ++round) seconds.push_back(run.Measure());
     const double us = 1e6 * Median(seconds);
@@ -204,8 +206,10 @@ void Main(int rounds, size_t fewest, size_t most, size_t groups_per_step) {
 }  // namespace tandem
 
 int main(int argc, char** argv) {
-  tandem::Main(argc > 1 ? std::atoi(argv[1]) : 5, argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 100,
-               argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 1'000'000,
-               argc > 4 ? std::strtoull(argv[4], nullptr, 10) : 10'000);
+  const auto argument = [&](int i, size_t otherwise) {
+    return argc > i ? std::strtoull(argv[i], nullptr, 10) : otherwise;
+  };
+  const tandem::GroupShape shape = {.episodes = static_cast<uint32_t>(argument(5, 16))};
+  tandem::Main(static_cast<int>(argument(1, 5)), argument(2, 100), argument(3, 1'000'000), argument(4, 1000), shape);
   return 0;
 }

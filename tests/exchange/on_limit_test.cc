@@ -43,8 +43,11 @@ class OnLimitTest : public ::testing::Test {
   // Trains on the next batch; its ticket, or 0 when there is none.
   uint64_t Step() {
     if (!lane_->TryCut({}, 0)) return 0;
-    const uint64_t ticket = lane_->batch()->groups(0).ticket().id();
-    mask_ = *lane_->batch_frames()[kLossMask];
+    const uint64_t ticket = lane_->batch_groups()[0].group->header.ticket().id();
+    proto::Batch batch;
+    std::vector<wire::Frame> frames;
+    lane_->FillBatch(&batch, &frames);
+    mask_ = *frames[kLossMask];
     lane_->Publish(*lane_->version() + 1);
     return ticket;
   }
