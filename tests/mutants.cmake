@@ -29,7 +29,7 @@ endfunction()
 
 function(tandem_exchange_mutant name source test catches)
   tandem_mutant(NAME ${name} SOURCE exchange/${source} ROOM exchange TEST ${test} CATCHES ${catches}
-    LINK tandem_exchange)
+    LINK tandem_schedules)
 endfunction()
 
 tandem_exchange_mutant(no_admission_rule gate.cc property_test

@@ -6,19 +6,26 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/digest.h"
 #include "exchange/exchange.h"
 #include "proto/group.h"
+#include "tests/exchange/scenario.h"
+#include "tests/exchange/sightings.h"
 
 namespace tandem {
 
 class Checker {
  public:
-  explicit Checker(const proto::Config& config, bool obedient) : config_(config), obedient_(obedient) {
-    for (const auto& [name, policy] : config.policies()) books_[name];
+  explicit Checker(const Scenario& scenario)
+      : config_(scenario.config), obedient_(scenario.obedient), replays_(scenario.trainer_dies > 0) {
+    for (const auto& [name, policy] : config_.policies()) books_[name];
   }
 
   // What was promised and not kept: the first violation, or "".
@@ -26,16 +33,19 @@ class Checker {
   void Violated(const std::string& what) {
     if (violation_.empty()) violation_ = what;
   }
+  void Saw(Sight sight) { ++seen_[sight]; }
 
   void Granted(const proto::Ticket& ticket) {
-    const auto [it, is_new] = tickets_.emplace(ticket.id(), ticket);
+    const auto [it, is_new] = tickets_.emplace(ticket.id(), ticket.attempt());
     if (!is_new) {
-      if (ticket.attempt() <= it->second.attempt()) Violated(absl::StrCat("ticket ", ticket.id(), " granted twice"));
-      it->second = ticket;
+      if (ticket.attempt() <= it->second) Violated(absl::StrCat("ticket ", ticket.id(), " granted twice"));
+      it->second = ticket.attempt();
+      Saw(kReissued);
       return;
     }
     if (ticket.attempt() != 0) Violated(absl::StrCat("ticket ", ticket.id(), " begins with a later attempt"));
     if (ticket.purpose() != proto::TRAIN) return;
+    ++groups_;
     CheckTask(ticket);
     for (const proto::TicketLimit& limit : ticket.limits()) {
       if (limit.consume_by() == std::numeric_limits<uint32_t>::max()) continue;
@@ -48,6 +58,7 @@ class Checker {
   void Answered(const proto::Ticket& ticket, const std::string& verdict) {
     if (verdict == "orphaned") return Violated(absl::StrCat("ticket ", ticket.id(), " orphaned"));
     if (verdict == "duplicate") {
+      Saw(kDuplicate);
       if (!accepted_.contains(ticket.id())) Violated(absl::StrCat("duplicate of ", ticket.id(), ", never accepted"));
       return;
     }
@@ -60,15 +71,16 @@ class Checker {
   // A training batch that is given to a rank.
   void Given(const proto::Batch& batch, const std::vector<wire::Frame>& frames) {
     Book& book = books_.at(batch.policy());
-    std::string bytes = batch.SerializeAsString();
-    for (const wire::Frame& frame : frames) bytes += *frame;
-    uint64_t& given = given_[{batch.policy(), batch.step()}];
-    if (batch.step() < book.version) {  // to a trainer that goes on from a checkpoint
-      ++past_batches_;
-      if (given != StableHash(bytes)) Violated(absl::StrCat("another batch for a past step of ", batch.policy()));
-      return;
+    if (replays_) {
+      const uint64_t hash = HashOf(batch, frames);
+      uint64_t& given = given_[{batch.policy(), batch.step()}];
+      if (batch.step() < book.version) {  // to a trainer that goes on from a checkpoint
+        Saw(kPastBatch);
+        if (given != hash) Violated(absl::StrCat("another batch for a past step of ", batch.policy()));
+        return;
+      }
+      given = hash;
     }
-    given = StableHash(bytes);
     std::vector<uint64_t> ids;
     for (const proto::Group& group : batch.groups()) ids.push_back(group.ticket().id());
     if (!book.in_training.empty()) {
@@ -76,6 +88,8 @@ class Checker {
       return;
     }
     const std::string name = absl::StrCat("batch from version ", batch.step(), " of ", batch.policy(), ": ");
+    std::vector<Consumed>& consumed = batches_[{batch.policy(), batch.step()}];
+    consumed.clear();
     if (batch.step() != book.version) Violated(absl::StrCat(name, "version ", book.version, " is published"));
     if (ids.size() != config_.train().groups_per_step()) Violated(name + "wrong number of groups");
     for (int i = 0; i < batch.groups_size(); ++i) {
@@ -86,13 +100,9 @@ class Checker {
       if (!book.counted.contains(ids[i])) Violated(name + "a group issued for another policy");
       if (!book.consumed.insert(ids[i]).second) Violated(absl::StrCat(name, "group ", ids[i], " again"));
       CheckAges(batch, group, *frames.at(i * kFramesPerGroup + kLossMask), name);
+      consumed.push_back({ids[i], group.ticket().task(), group.ticket().seed()});
     }
-    book.in_training = ids;
-    std::string line = name;
-    for (const proto::Group& group : batch.groups()) {
-      absl::StrAppend(&line, group.ticket().id(), "/", group.ticket().task(), "/", group.ticket().seed(), " ");
-    }
-    batches_[{batch.policy(), batch.step()}] = line;
+    book.in_training = std::move(ids);
   }
 
   void Published(const std::string& policy, uint32_t number) {
@@ -112,7 +122,7 @@ class Checker {
   }
 
   void Rejected(const proto::RejectedMetrics& line) {
-    ++rejections_[line.reason()];
+    tandem::Saw(&seen_, line.reason());
     std::set<std::string> allowed = {"non_finite"};
     if (!obedient_) allowed.insert("stale");
     switch (OnLimitOf(line.policy())) {
@@ -133,7 +143,7 @@ class Checker {
 
   void OverBound(const proto::OverBoundMetrics& line) {
     books_.at(line.policy()).over_said += line.tokens_over();
-    ++rejections_[line.action()];
+    tandem::Saw(&seen_, line.action());
   }
 
   // After every event.
@@ -168,15 +178,12 @@ class Checker {
     }
   }
 
-  size_t groups() const { return tickets_.size(); }
-  size_t past_batches() const { return past_batches_; }
-  size_t mixed_batches() const { return mixed_batches_; }
-  uint32_t rejections(const std::string& reason) const {
-    const auto it = rejections_.find(reason);
-    return it == rejections_.end() ? 0 : it->second;
-  }
-  // What every step consumed: by (policy, version).
-  const std::map<std::pair<std::string, uint32_t>, std::string>& batches() const { return batches_; }
+  // Issued for training.
+  uint64_t groups() const { return groups_; }
+  const Sightings& seen() const { return seen_; }
+  // What every step consumed, by (policy, version it started from): ticket, task and seed of each group.
+  using Consumed = std::tuple<uint64_t, uint64_t, uint64_t>;
+  const std::map<std::pair<std::string, uint32_t>, std::vector<Consumed>>& batches() const { return batches_; }
 
  private:
   struct Book {
@@ -184,7 +191,7 @@ class Checker {
     uint64_t over = 0, over_said = 0;  // tokens over the bound in batches: seen, and counted by the exchange
     uint32_t version = 0;
     bool published = false;
-    std::set<uint64_t> counted, consumed;  // tickets
+    std::unordered_set<uint64_t> counted, consumed;  // tickets
     std::vector<uint64_t> in_training;
   };
 
@@ -194,9 +201,9 @@ class Checker {
 
   // A new task; or one that was given up, played once more with the same seed.
   void CheckTask(const proto::Ticket& ticket) {
-    const auto [it, is_new] = tasks_.emplace(ticket.task(), ticket);
+    const auto [it, is_new] = task_seeds_.emplace(ticket.task(), ticket.seed());
     if (is_new != (ticket.rerun() == 0)) Violated(absl::StrCat("task ", ticket.task(), " begins as a rerun, or again"));
-    if (ticket.seed() != it->second.seed()) Violated(absl::StrCat("task ", ticket.task(), " with another seed"));
+    if (ticket.seed() != it->second) Violated(absl::StrCat("task ", ticket.task(), " with another seed"));
   }
 
   // Lag injection: the staleness is the lag (in the first steps: the step's number).
@@ -219,7 +226,7 @@ class Checker {
     size_t token = 0;
     for (const proto::Episode& episode : group.episodes()) {
       for (const proto::Turn& turn : episode.turns()) {
-        if (turn.version_runs_size() > 1) ++mixed_batches_;
+        if (turn.version_runs_size() > 1) Saw(kMixed);
         for (const proto::VersionRun& run : turn.version_runs()) {
           const uint32_t number = run.version().number();
           const bool ours = turn.policy() == batch.policy();
@@ -240,17 +247,24 @@ class Checker {
     if (token != mask.size()) Violated(name + "a mask of another size");
   }
 
-  proto::Config config_;
-  bool obedient_;  // workers never start with an engine older than a ticket's least version
+  static uint64_t HashOf(const proto::Batch& batch, const std::vector<wire::Frame>& frames) {
+    std::string bytes = batch.SerializeAsString();
+    for (const wire::Frame& frame : frames) bytes += *frame;
+    return StableHash(bytes);
+  }
+
+  const proto::Config config_;
+  const bool obedient_;  // workers never start with an engine older than a ticket's least version
+  const bool replays_;   // trainers ask for past batches
   std::string violation_;
   std::map<std::string, Book> books_;
-  std::map<uint64_t, proto::Ticket> tickets_;
-  std::map<uint64_t, proto::Ticket> tasks_;  // the first ticket of each
-  std::set<uint64_t> accepted_;
-  std::map<std::string, uint32_t> rejections_;
-  std::map<std::pair<std::string, uint32_t>, std::string> batches_;
-  std::map<std::pair<std::string, uint32_t>, uint64_t> given_;
-  size_t mixed_batches_ = 0, past_batches_ = 0;
+  std::unordered_map<uint64_t, uint32_t> tickets_;     // attempts
+  std::unordered_map<uint64_t, uint64_t> task_seeds_;  // tickets of the same task have the same
+  std::unordered_set<uint64_t> accepted_;
+  std::map<std::pair<std::string, uint32_t>, std::vector<Consumed>> batches_;
+  std::map<std::pair<std::string, uint32_t>, uint64_t> given_;  // hashes
+  uint64_t groups_ = 0;
+  Sightings seen_ = {};
 };
 
 }  // namespace tandem

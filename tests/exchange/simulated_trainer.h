@@ -39,6 +39,7 @@ class SimulatedTrainer {
 
   void Die() {
     ++life_;
+    sim_.checker().Saw(kTrainerDied);
     for (const wire::SessionId rank : ranks_) sim_.After(sim_.Exponential(3), [this, rank] { sim_.Lose(rank); });
     const auto some = [this](uint32_t most) { return static_cast<uint32_t>(sim_.random().Below(most + 1)); };
     const bool trained = published_ && sim_.Chance(0.7);
@@ -79,7 +80,10 @@ class SimulatedTrainer {
     if (sim_.scenario().trainer_dies > 0 && sim_.Chance(sim_.scenario().trainer_dies)) return Die();
     const auto typical = sim_.scenario().step_s.find(policy_);
     double seconds = sim_.Exponential(typical == sim_.scenario().step_s.end() ? 1 : typical->second);
-    if (sim_.Chance(sim_.scenario().stall)) seconds *= 50;
+    if (sim_.Chance(sim_.scenario().stall)) {
+      sim_.checker().Saw(kStalled);
+      seconds *= 50;
+    }
     sim_.After(seconds, [=, this] { purpose == proto::SFT ? FinishSft(step) : FinishTrain(step); });
   }
 

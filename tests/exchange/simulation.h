@@ -9,73 +9,53 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "base/digest.h"
 #include "base/random.h"
 #include "exchange/exchange.h"
 #include "exchange/outlet.h"
 #include "tests/exchange/checker.h"
+#include "tests/exchange/scenario.h"
 
 namespace tandem {
 
-struct Scenario {
-  uint64_t seed = 0;  // of delays, durations and faults; the run's own seed is in the configuration
-  proto::Config config;
-  int workers = 2;
-  double delay_s = 0.01;                 // mean, of a message
-  double episode_s = 1;                  // typical; the tail is heavy
-  std::map<std::string, double> step_s;  // of a trainer; a policy without entry: its trainer never asks for a batch
-  double stall = 0;                      // probability that a step takes 50 times as long
-  double non_finite = 0;                 // probability that a step is not taken
-  double lifetime_s = 1e9;               // mean, of a worker
-  double repeat = 0;                     // probability that a group is submitted once more
-  double hears = 0.7;                    // probability that a worker hears an announcement
-  double without_executor = 0.1;         // probability that a group has tokens of the first policy only
-  double exchange_dies = 0;              // probability, at every event; another one goes on from its journal
-  double trainer_dies = 0;               // probability, at every step; it goes on from a checkpoint
-  bool obedient = true;                  // workers fetch a ticket's least versions before they start it
-};
-
-// Their names in one order: that of a protobuf map differs from process to process.
-inline std::vector<std::string> PoliciesOf(const proto::Config& config) {
-  std::vector<std::string> names;
-  for (const auto& [name, policy] : config.policies()) names.push_back(name);
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 class Simulation final : public Outlet {
  public:
-  static constexpr uint32_t kMostDeaths = 4;  // of the exchange
+  static constexpr uint32_t kMostDeaths = 4;        // of the exchange
+  static constexpr uint64_t kMostEvents = 200'000;  // a run has 3,000, and very few have more than 30,000
   using Answer = std::function<void(const proto::Header&, const std::vector<wire::Frame>&)>;
 
   explicit Simulation(Scenario scenario)
       : scenario_(std::move(scenario)),
-        checker_(scenario_.config, scenario_.obedient),
+        policies_(PoliciesOf(scenario_.config)),
+        checker_(scenario_),
         random_(scenario_.seed),
         exchange_(NewExchange()) {}
 
   const Scenario& scenario() const { return scenario_; }
+  const std::vector<std::string>& policies() const { return policies_; }
   const Checker& checker() const { return checker_; }
   Checker& checker() { return checker_; }
   Exchange& exchange() { return *exchange_; }
-  uint32_t exchange_deaths() const { return exchange_deaths_; }
   RandomStream& random() { return random_; }
   double now() const { return now_; }
   const std::vector<std::string>& warnings() const { return warnings_; }
   bool Chance(double probability) { return random_.Uniform() < probability; }
   double Exponential(double mean) { return -mean * std::log(1 - random_.Uniform()); }
 
-  void After(double seconds, std::function<void()> action) {
-    events_.emplace(std::pair(now_ + seconds, next_event_++), std::move(action));
+  void After(double seconds, absl::AnyInvocable<void()> action) {
+    events_.push_back({now_ + seconds, next_event_++, std::move(action)});
+    std::push_heap(events_.begin(), events_.end(), Later);
   }
 
   // ---- peers
-  wire::SessionId Join(proto::Hello hello) {
-    const wire::SessionId session = ++last_session_;
-    sessions_[session] = true;
+  wire::SessionId Join(const proto::Hello& hello) {
+    const wire::SessionId session = sessions_.size();
+    sessions_.push_back(true);
     Tell([&] { exchange_->Joined(now_, session, hello); });
     return session;
   }
@@ -85,14 +65,18 @@ class Simulation final : public Outlet {
     Tell([&] { exchange_->Lost(now_, session, "silent"); });
   }
   // Sends a call; `answer` is called unless the session is lost first.
-  void Call(wire::SessionId session, proto::Header header, Answer answer, std::vector<wire::Frame> frames = {}) {
-    auto packet = std::make_shared<wire::Packet>(wire::Packet{std::move(header), std::move(frames)});
+  void Call(wire::SessionId session, std::shared_ptr<const wire::Packet> packet, Answer answer) {
     const uint64_t call = ++last_call_;
-    After(Exponential(scenario_.delay_s), [this, session, call, packet, answer = std::move(answer)]() mutable {
-      if (!sessions_[session]) return;
-      open_[call] = {std::move(answer), packet, session};
-      Tell([&] { exchange_->Call(now_, session, call, *packet); });
-    });
+    After(Exponential(scenario_.delay_s),
+          [this, session, call, packet = std::move(packet), answer = std::move(answer)]() mutable {
+            if (!sessions_[session]) return;
+            const Open& open = open_[call] = {std::move(answer), std::move(packet), session};
+            Tell([&, packet = open.packet] { exchange_->Call(now_, session, call, *packet); });
+          });
+  }
+  void Call(wire::SessionId session, proto::Header header, Answer answer, std::vector<wire::Frame> frames = {}) {
+    Call(session, std::make_shared<const wire::Packet>(wire::Packet{std::move(header), std::move(frames)}),
+         std::move(answer));
   }
   std::function<void(const proto::Announcement&)> on_announcement;
 
@@ -103,14 +87,16 @@ class Simulation final : public Outlet {
         checker_.CheckEnd(*exchange_);
         break;
       }
-      if (events_.empty() || now_ > 1e6 || count > 600'000) {
+      if (events_.empty() || now_ > 1e6 || count > kMostEvents) {
         checker_.Violated(
             absl::StrCat("stands still at stage ", StageName(exchange_->stage()), ", ", now_, " s:", Waiting()));
         break;
       }
-      auto event = events_.extract(events_.begin());
-      now_ = event.key().first;
-      event.mapped()();
+      std::pop_heap(events_.begin(), events_.end(), Later);
+      Event event = std::move(events_.back());
+      events_.pop_back();
+      now_ = event.at_s;
+      event.action();
       if (count % 64 == 0) {
         missing_.clear();
         exchange_->Tick(now_);
@@ -121,8 +107,8 @@ class Simulation final : public Outlet {
 
   // ---- Outlet
   uint64_t Journal(const proto::JournalEvent& event) override {
-    journal_.push_back(event);
-    return journal_.size() - 1;
+    if (scenario_.exchange_dies > 0 || scenario_.trainer_dies > 0) journal_.push_back(event);  // else nobody reads it
+    return journaled_++;
   }
   GroupPtr ReadBack(uint64_t place) override {
     proto::Header header;
@@ -137,7 +123,8 @@ class Simulation final : public Outlet {
   std::vector<wire::Frame> KeptWeights(const std::string& policy) override { return kept_[policy]; }
   void Reply(wire::SessionId session, uint64_t call, proto::Header header, std::vector<wire::Frame> frames) override {
     // Weights are not in the journal, so what is said of them is not recalled; all else is.
-    if (header.has_ticket_grant() || header.has_group_receipt() || header.has_batch()) {
+    const bool dies = scenario_.exchange_dies > 0;
+    if (dies && (header.has_ticket_grant() || header.has_group_receipt() || header.has_batch())) {
       (recalling_ ? said_again_ : said_).push_back({call, StableHash(BytesOf(header, frames))});
     }
     const auto open = open_.find(call);
@@ -146,10 +133,10 @@ class Simulation final : public Outlet {
     Note(open->second.packet->header, header, frames);
     auto answer = std::move(open->second.answer);
     open_.erase(open);
-    auto packet = std::make_shared<wire::Packet>(wire::Packet{std::move(header), std::move(frames)});
-    After(Exponential(scenario_.delay_s), [this, session, answer = std::move(answer), packet] {
-      if (sessions_[session]) answer(packet->header, packet->frames);
-    });
+    After(Exponential(scenario_.delay_s),
+          [this, session, answer = std::move(answer), header = std::move(header), frames = std::move(frames)] {
+            if (sessions_[session]) answer(header, frames);
+          });
   }
   void Missing(wire::SessionId, uint64_t, const std::string& missing) override { missing_.push_back(missing); }
   void Announce(const proto::Announcement& announcement) override {
@@ -176,7 +163,7 @@ class Simulation final : public Outlet {
     exchange_->Tick(now_);
     std::string text;
     for (const std::string& missing : missing_) absl::StrAppend(&text, "\n", missing);
-    for (const std::string& policy : PoliciesOf(scenario_.config)) {
+    for (const std::string& policy : policies_) {
       const Lane& lane = exchange_->lane(policy);
       absl::StrAppend(&text, "\n", policy, ": version ", lane.version().value_or(0), ", next ", lane.next(), ", ",
                       lane.to_issue(), " to issue, ", lane.ledger().Metrics().ShortDebugString());
@@ -184,9 +171,15 @@ class Simulation final : public Outlet {
     return text;
   }
 
+  struct Event {
+    double at_s;
+    uint64_t number;  // of two at the same time the first that was asked for comes first
+    absl::AnyInvocable<void()> action;
+  };
+  static bool Later(const Event& a, const Event& b) { return std::tie(a.at_s, a.number) > std::tie(b.at_s, b.number); }
   struct Open {
     Answer answer;
-    std::shared_ptr<wire::Packet> packet;
+    std::shared_ptr<const wire::Packet> packet;
     wire::SessionId session;
   };
   using Said = std::vector<std::pair<uint64_t, uint64_t>>;  // call, hash of the answer
@@ -208,6 +201,7 @@ class Simulation final : public Outlet {
   // Another exchange goes on from the journal. It must say again what the one before it said.
   void Recover() {
     ++exchange_deaths_;
+    checker_.Saw(kExchangeDied);
     exchange_ = NewExchange();
     said_again_.clear();
     lines_to_skip_ = lines_;
@@ -254,16 +248,17 @@ class Simulation final : public Outlet {
   }
 
   Scenario scenario_;
+  std::vector<std::string> policies_;  // sorted
   Checker checker_;
   RandomStream random_;
   double now_ = 0;
   uint64_t next_event_ = 0, last_call_ = 0;
-  wire::SessionId last_session_ = 0;
-  std::map<std::pair<double, uint64_t>, std::function<void()>> events_;
-  std::map<wire::SessionId, bool> sessions_;
+  std::vector<Event> events_;             // a heap
+  std::vector<bool> sessions_ = {false};  // whether each is alive; 0 is nobody's
   std::map<uint64_t, Open> open_;
   std::vector<std::string> warnings_;
   std::vector<proto::JournalEvent> journal_;
+  uint64_t journaled_ = 0;
   std::map<std::string, std::vector<wire::Frame>> kept_;
   Said said_, said_again_;
   uint64_t lines_ = 0, lines_to_skip_ = 0;  // of metrics
