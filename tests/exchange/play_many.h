@@ -12,9 +12,9 @@
 namespace tandem {
 
 struct Campaign {
-  uint64_t first = 1, count = 1;      // seeds
-  int jobs = 1;                       // processes
-  std::optional<Kind> kind = {};      // of all; else each has the kind of its seed
+  uint64_t first = 1, count = 1;  // seeds
+  int jobs = 1;                   // processes
+  std::optional<Kind> kind = {};  // of all; else each has the kind of its seed
   Scenario Of(uint64_t seed) const { return RandomScenario(kind.value_or(KindOf(seed)), seed); }
 };
 

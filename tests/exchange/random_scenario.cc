@@ -13,7 +13,7 @@ Scenario Ordinary(uint64_t seed) {
   Scenario s;
   s.seed = seed;
   s.config.set_seed(static_cast<uint32_t>(seed));
-  SetShape(&s, 1 + random.Below(12), 1 + random.Below(4));
+  SetShape(&s, 1 + random.Below(12), 1 + random.Below(1 + random.Below(4)));
   s.config.mutable_sft()->set_steps(random.Below(4));
   s.config.mutable_sft()->set_episodes_per_step(1 + random.Below(6));
   s.config.mutable_evaluation()->set_episodes(random.Below(3) * 7);
@@ -76,7 +76,7 @@ const char* NameOf(Kind kind) {
 
 Kind KindOf(uint64_t seed) {
   constexpr Kind kTenths[] = {Kind::kOrdinary, Kind::kOrdinary, Kind::kOrdinary, Kind::kOrdinary, Kind::kOrdinary,
-                              Kind::kDeaths,   Kind::kDeaths,   Kind::kDeaths,   Kind::kLag,      Kind::kDisobedient};
+                              Kind::kOrdinary, Kind::kDeaths,   Kind::kDeaths,   Kind::kLag,      Kind::kDisobedient};
   return kTenths[MixKey(seed, 4) % 10];
 }
 

@@ -17,7 +17,7 @@ enum class Kind {
 inline constexpr int kKinds = 4;
 const char* NameOf(Kind kind);
 
-// Half of all seeds are ordinary ones.
+// Six of ten seeds are ordinary ones, two have deaths.
 Kind KindOf(uint64_t seed);
 Scenario RandomScenario(Kind kind, uint64_t seed);
 

@@ -56,7 +56,8 @@ void Print(const Campaign& campaign, const Tally& tally) {
     ++kinds[static_cast<int>(KindOf(seed))];
   }
   for (int kind = 0; kind < kKinds; ++kind) {
-    std::printf("%12llu schedules: %s\n", static_cast<unsigned long long>(kinds[kind]), NameOf(static_cast<Kind>(kind)));
+    std::printf("%12llu schedules: %s\n", static_cast<unsigned long long>(kinds[kind]),
+                NameOf(static_cast<Kind>(kind)));
   }
   for (size_t sight = 0; sight < kSights; ++sight) {
     std::printf("%12llu times: %s\n", static_cast<unsigned long long>(tally.seen[sight]),
@@ -66,9 +67,7 @@ void Print(const Campaign& campaign, const Tally& tally) {
 
 int PlayCampaign(const Campaign& campaign) {
   const auto began = std::chrono::steady_clock::now();
-  const auto seconds = [&] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-  };
+  const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count(); };
   Tally tally;
   const std::optional<uint64_t> failed = PlayMany(campaign, &tally, [&](const Tally& so_far) {
     std::printf("%.0f s: %zu of %llu schedules\n", seconds(), so_far.groups.size(),

@@ -80,9 +80,7 @@ std::vector<Move> MovesFor(const Scenario& scenario) {
   return moves;
 }
 
-uint64_t GroupsOf(const Scenario& s) {
-  return uint64_t{s.config.train().steps()} * s.config.train().groups_per_step();
-}
+uint64_t GroupsOf(const Scenario& s) { return uint64_t{s.config.train().steps()} * s.config.train().groups_per_step(); }
 
 std::string Said(const std::string& violation) {
   constexpr size_t kMost = 1500;
@@ -98,7 +96,7 @@ Shrunk Shrink(Scenario scenario, const std::function<bool(const Scenario&)>& fai
     const auto policies = shrunk.scenario.config.policies().size();
     for (const Move& move : MovesFor(shrunk.scenario)) {
       if (shrunk.scenario.config.policies().size() != policies) break;  // some moves are about one that is gone
-      for (bool again = true; again;) {  // what could be halved may be halved once more
+      for (bool again = true; again;) {                                 // what could be halved may be halved once more
         again = false;
         Scenario next = shrunk.scenario;
         move(&next);

@@ -44,7 +44,8 @@ class SimulatedTrainer {
     const auto some = [this](uint32_t most) { return static_cast<uint32_t>(sim_.random().Below(most + 1)); };
     const bool trained = published_ && sim_.Chance(0.7);
     const proto::Purpose purpose = trained || config_.sft().steps() == 0 ? proto::TRAIN : proto::SFT;
-    const uint32_t step = trained ? some(version_) : purpose == proto::SFT ? some(sft_done_) : 0;
+    const uint32_t kept = version_ - std::min(version_, some(sim_.Chance(0.9) ? 8 : version_));  // mostly a recent one
+    const uint32_t step = trained ? kept : purpose == proto::SFT ? some(sft_done_) : 0;
     sim_.After(4 + sim_.Exponential(4), [=, this] {
       for (const wire::SessionId rank : std::vector(ranks_)) sim_.Lose(rank);
       purpose == proto::SFT&& step >= config_.sft().steps() ? Begin(proto::TRAIN, 0) : Begin(purpose, step);

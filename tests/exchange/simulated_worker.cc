@@ -107,12 +107,11 @@ void SimulatedWorker::FetchChunk(const proto::WeightsBegin& begin, uint32_t inde
   header.mutable_weights_chunk()->set_policy(begin.policy());
   *header.mutable_weights_chunk()->mutable_version() = begin.version();
   header.mutable_weights_chunk()->set_index(index);
-  sim_.Call(session_, std::move(header),
-            [=, this, session = session_](const proto::Header& reply, const auto& frames) {
-              if (session != session_) return;
-              if (reply.has_weights_begin()) return FetchChunk(reply.weights_begin(), 0, "");  // that version is gone
-              FetchChunk(begin, index + 1, bytes + *frames.at(0));
-            });
+  sim_.Call(session_, std::move(header), [=, this, session = session_](const proto::Header& reply, const auto& frames) {
+    if (session != session_) return;
+    if (reply.has_weights_begin()) return FetchChunk(reply.weights_begin(), 0, "");  // that version is gone
+    FetchChunk(begin, index + 1, bytes + *frames.at(0));
+  });
 }
 
 void SimulatedWorker::Install(const proto::WeightsBegin& begin, const std::string& bytes) {

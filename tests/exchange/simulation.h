@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <tuple>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -108,6 +109,7 @@ class Simulation final : public Outlet {
   // ---- Outlet
   uint64_t Journal(const proto::JournalEvent& event) override {
     if (scenario_.exchange_dies > 0 || scenario_.trainer_dies > 0) journal_.push_back(event);  // else nobody reads it
+    if (scenario_.exchange_dies > 0) journaled_calls_.insert(event.call_number());
     return journaled_++;
   }
   GroupPtr ReadBack(uint64_t place) override {
@@ -213,9 +215,8 @@ class Simulation final : public Outlet {
     if (said_again_ != said_) checker_.Violated("an exchange that went on from the journal said something else");
     if (lines_to_skip_ > 0) checker_.Violated("an exchange that went on from the journal measured less");
     exchange_->Recovered(now_);
-    for (const auto& [call, open] : open_) {  // what only asks is not in the journal: it is asked again
-      const proto::Header& header = open.packet->header;
-      if (!header.has_weights_begin() && !header.has_weights_chunk()) continue;
+    for (const auto& [call, open] : open_) {  // what changed nothing is not in the journal: it is asked again
+      if (journaled_calls_.contains(call)) continue;
       After(Exponential(1), [this, call = call, open = open, deaths = exchange_deaths_] {
         if (deaths != exchange_deaths_ || !open_.contains(call) || !sessions_[open.session]) return;
         Tell([&] { exchange_->Call(now_, open.session, call, *open.packet); });
@@ -259,6 +260,7 @@ class Simulation final : public Outlet {
   std::vector<std::string> warnings_;
   std::vector<proto::JournalEvent> journal_;
   uint64_t journaled_ = 0;
+  std::unordered_set<uint64_t> journaled_calls_;
   std::map<std::string, std::vector<wire::Frame>> kept_;
   Said said_, said_again_;
   uint64_t lines_ = 0, lines_to_skip_ = 0;  // of metrics
