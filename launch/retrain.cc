@@ -82,12 +82,13 @@ class Retraining final : public JournalWalk {
   }
   absl::Status OnCommit(const std::string& policy, const proto::WeightsCommit& commit) override {
     TANDEM_ASSIGN_OR_RETURN(const bool is_new, team_.Commit(policy, commit));
-    const proto::Batch* batch = exchange().lane(policy).batch();
-    if (!is_new || batch == nullptr) return absl::OkStatus();
-    for (const proto::Group& group : batch->groups()) {
-      if (++consumed_[group.ticket().id()] < LanesOf(group.ticket())) continue;
-      consumed_.erase(group.ticket().id());
-      played_.erase(group.ticket().id());
+    const Lane& lane = exchange().lane(policy);
+    if (!is_new || lane.batch() == nullptr) return absl::OkStatus();
+    for (const Batcher::Entry& entry : lane.batch_groups()) {
+      const proto::Ticket& ticket = entry.group->header.ticket();
+      if (++consumed_[ticket.id()] < LanesOf(ticket)) continue;
+      consumed_.erase(ticket.id());
+      played_.erase(ticket.id());
     }
     return absl::OkStatus();
   }

@@ -97,7 +97,7 @@ void SetOptions(zmq::socket_t& socket, zmq::socket_type type, const SocketOption
 }
 
 // Only tcp can lose a peer without noticing. For each message that comes in, ZeroMQ looks through the timers of all
-// connections: with a thousand of them that took a third of the exchange's time.
+// connections: with a thousand of them that took a sixth of the exchange's time.
 void SetHeartbeats(zmq::socket_t& socket, const std::string& endpoint, double silence_s) {
   if (!absl::StartsWith(endpoint, "tcp://")) return;
   // The unit of the TTL is a tenth of a second.
