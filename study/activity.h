@@ -8,8 +8,8 @@ namespace tandem {
 
 // {"width_s", "bins", "tokens_generated": total,
 //  "generated": [tokens/s of all workers], "trained": {policy: [tokens/s]},
-//  "waits": [{"name", "side": "trainer" | "worker" | "tools" | "exchange", "policy"?, "share": [0..1 or null], "mean"}],
-//  "faults": {kind: [count]}, "finished": [episodes], "masked_tokens": [count]}.
+//  "waits": [{"name", "side": "trainer" | "worker" | "tools" | "exchange", "policy"?, "share": [0..1 or null],
+//  "mean"}], "faults": {kind: [count]}, "finished": [episodes], "masked_tokens": [count]}.
 // "mean" is over the reinforcement part, by time. More than six workers are one row, their mean.
 Json Activity(const RunRecords& records);
 
