@@ -17,11 +17,11 @@ namespace tandem {
 struct ChildSpec {
   enum Kind { kExchange, kTrainer, kWorker };
   Kind kind = kWorker;
-  std::string name;                                      // "worker-0": in messages, and of its log
-  std::string executable;                                // its path
-  std::vector<std::string> argv;                         // as `ps` shows it; argv[0] is the program's name
-  std::function<std::vector<std::string>()> argv_again;  // when it is started again; empty: argv
-  std::string team;  // of trainers: when one is killed, all of the same team are started again
+  std::string name;                                           // "worker-0": in messages, and of its log
+  std::string executable;                                     // its path
+  std::vector<std::string> argv;                              // as `ps` shows it; argv[0] is the program's name
+  std::function<std::vector<std::string>()> argv_again = {};  // when it is started again; empty: argv
+  std::string team = {};  // of trainers: when one is killed, all of the same team are started again
   std::map<std::string, std::string> environment;  // on top of ours
 };
 
