@@ -1,6 +1,7 @@
 #include "launch/repeated_policy.h"
 
 #include <ATen/Parallel.h>
+#include <google/protobuf/util/field_comparator.h>
 #include <google/protobuf/util/message_differencer.h>
 
 #include <cstring>
@@ -122,6 +123,9 @@ absl::Status RepeatedPolicy::Compare(const std::string& what, const proto::StepM
                                      const proto::StepMetrics& is) const {
   if (!exact_) return absl::OkStatus();
   google::protobuf::util::MessageDifferencer differencer;
+  google::protobuf::util::DefaultFieldComparator fields;
+  fields.set_treat_nan_as_equal(true);  // what no token could tell
+  differencer.set_field_comparator(&fields);
   std::string differences;
   differencer.ReportDifferencesToString(&differences);
   for (const char* timed : {"tokens_per_s", "wait_share", "step_s", "cpu_s"}) {
