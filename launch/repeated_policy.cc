@@ -11,6 +11,7 @@
 #include "base/digest.h"
 #include "base/status.h"
 #include "trainer/model_shape.h"
+#include "trainer/updater_checkpoint.h"
 
 namespace tandem {
 
@@ -37,11 +38,7 @@ absl::StatusOr<std::unique_ptr<RepeatedPolicy>> RepeatedPolicy::Open(const Journ
                           ReadCheckpoint(CheckpointFolder(run.folder, policy, name), p->updater_->options().shape));
   p->reinforcing_ = !name.sft;
   p->sft_done_ = name.sft ? name.step : config.sft().steps();
-  TANDEM_RETURN_IF_ERROR(p->updater_->Restore({.weights = std::move(from.weights),
-                                               .first = std::move(from.first),
-                                               .second = std::move(from.second),
-                                               .reference = std::move(from.reference),
-                                               .updates = from.updates}));
+  TANDEM_RETURN_IF_ERROR(p->updater_->Restore(StateOf(std::move(from))));
   return p;
 }
 
@@ -52,15 +49,7 @@ absl::Status RepeatedPolicy::InstallInto(Engine* engine) const {
 }
 
 absl::StatusOr<Checkpoint> RepeatedPolicy::MakeCheckpoint() {
-  TANDEM_ASSIGN_OR_RETURN(UpdaterState state, updater_->Save());
-  return Checkpoint{.policy = policy_,
-                    .name = {incarnation_, /*sft=*/!version_.has_value(), version_.value_or(sft_done_)},
-                    .shape = updater_->options().shape,
-                    .weights = std::move(state.weights),
-                    .first = std::move(state.first),
-                    .second = std::move(state.second),
-                    .reference = std::move(state.reference),
-                    .updates = state.updates};
+  return CheckpointOf(*updater_, {incarnation_, /*sft=*/!version_.has_value(), version_.value_or(sft_done_)});
 }
 
 void RepeatedPolicy::Given(TrainingBatch batch) {

@@ -18,6 +18,7 @@
 #include "trainer/collective.h"
 #include "trainer/model_shape.h"
 #include "trainer/updater.h"
+#include "trainer/updater_checkpoint.h"
 
 namespace tandem {
 namespace {
@@ -137,11 +138,7 @@ absl::Status Trainer::Restore() {
   }
   position_.sft = checkpoint.name.sft;
   position_.step = checkpoint.name.step;
-  return updater_->Restore({.weights = std::move(checkpoint.weights),
-                            .first = std::move(checkpoint.first),
-                            .second = std::move(checkpoint.second),
-                            .reference = std::move(checkpoint.reference),
-                            .updates = checkpoint.updates});
+  return updater_->Restore(StateOf(std::move(checkpoint)));
 }
 
 absl::StatusOr<bool> Trainer::WarmStart() {
@@ -242,15 +239,7 @@ absl::StatusOr<StepResult> Trainer::TimedStep(const TrainingBatch& batch) {
 
 absl::Status Trainer::WriteCheckpoint() {
   if (run_.rank != 0) return absl::OkStatus();
-  TANDEM_ASSIGN_OR_RETURN(UpdaterState state, updater_->Save());
-  const Checkpoint checkpoint{.policy = run_.policy,
-                              .name = position_,
-                              .shape = updater_->options().shape,
-                              .weights = std::move(state.weights),
-                              .first = std::move(state.first),
-                              .second = std::move(state.second),
-                              .reference = std::move(state.reference),
-                              .updates = state.updates};
+  TANDEM_ASSIGN_OR_RETURN(const Checkpoint checkpoint, CheckpointOf(*updater_, position_));
   return tandem::WriteCheckpoint(run_.run_folder, checkpoint, run_.config.train().keep_checkpoints());
 }
 
