@@ -139,7 +139,7 @@ class Exchange {
   absl::Status CheckClaims(const proto::Group& group, const proto::Ticket& ticket) const;
   void TakeIn(double now, const GroupPtr& group);
 
-  // exchange_training.cc: batches and versions
+  // exchange_training.cc: batches
   void OnBatchRequest(const Address& from, proto::BatchRequest request);
   bool ServeBatches(double now);
   bool BeganBeforeStop(const BatchWait& wait) const;
@@ -150,6 +150,8 @@ class Exchange {
   bool ServeSftBatch(const BatchWait& wait, double now);
   std::string MissingOf(const BatchWait& wait) const;
   void OnStepDone(double now, const Address& from, proto::StepDone done);
+
+  // exchange_weights.cc: versions
   void OnWeightsBegin(const Address& from, proto::WeightsBegin begin);
   void OnWeightsChunk(const Address& from, proto::WeightsChunk chunk, const std::vector<wire::Frame>& frames);
   void OnWeightsCommit(double now, const Address& from, const proto::Header& header);
