@@ -22,7 +22,7 @@ extern char** environ;
 namespace tandem {
 namespace {
 
-std::vector<std::string> Environment(const ChildSpec& spec) {
+std::vector<std::string> EnvironmentOf(const ChildSpec& spec) {
   std::map<std::string, std::string> all;
   for (char** at = environ; *at != nullptr; ++at) {
     const std::pair<std::string, std::string> entry = absl::StrSplit(*at, absl::MaxSplits('=', 1));
@@ -47,7 +47,7 @@ absl::StatusOr<pid_t> StartChild(const ChildSpec& spec, const std::string& log) 
   const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (out < 0) return absl::ErrnoToStatus(errno, absl::StrCat(log, ": cannot be written"));
   // All memory is taken before fork: after it, only async-signal-safe functions are allowed.
-  std::vector<std::string> argv_texts = spec.argv, environment_texts = Environment(spec);
+  std::vector<std::string> argv_texts = spec.argv, environment_texts = EnvironmentOf(spec);
   const std::vector<char*> argv = Pointers(&argv_texts), environment = Pointers(&environment_texts);
   const pid_t parent = getpid();
   const pid_t pid = fork();

@@ -16,7 +16,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::tensor_list;
 
-constexpr int64_t kGrain = 256;  // rows that are worth a thread of their own
+constexpr int64_t kRowsPerThread = 256;  // rows that are worth a thread of their own
 
 // Row `row` of a contiguous float32 matrix.
 float* Row(const at::Tensor& x, int64_t row) { return x.mutable_data_ptr<float>() + row * x.size(-1); }
@@ -46,11 +46,11 @@ struct TakeRowsFunction : Function<TakeRowsFunction> {
 // Sums over blocks of rows are added in the order of the blocks, whatever the number of threads.
 at::Tensor NormBackward(const at::Tensor& dy, const at::Tensor& dh, const at::Tensor& h, const at::Tensor& weight,
                         const at::Tensor& rstd, at::Tensor& dweight) {
-  const int64_t rows = h.size(0), hidden = h.size(1), blocks = (rows + kGrain - 1) / kGrain;
+  const int64_t rows = h.size(0), hidden = h.size(1), blocks = (rows + kRowsPerThread - 1) / kRowsPerThread;
   at::Tensor dx = at::empty_like(h), partial = at::zeros({blocks, hidden}, h.options());
   at::parallel_for(0, blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
-      const int64_t first = block * kGrain, count = std::min(kGrain, rows - first);
+      const int64_t first = block * kRowsPerThread, count = std::min(kRowsPerThread, rows - first);
       cpu::RmsNormBackward(Row(dy, first), dh.defined() ? Row(dh, first) : nullptr, Row(h, first), Data(weight),
                            Data(rstd) + first, count, hidden, Row(dx, first), Row(partial, block));
     }
@@ -62,7 +62,7 @@ at::Tensor NormBackward(const at::Tensor& dy, const at::Tensor& dh, const at::Te
 struct RmsNormFunction : Function<RmsNormFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, double epsilon) {
     at::Tensor y = at::empty_like(x), rstd = at::empty({x.size(0)}, x.options());
-    at::parallel_for(0, x.size(0), kGrain, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, x.size(0), kRowsPerThread, [&](int64_t begin, int64_t end) {
       cpu::AddRmsNorm(Row(x, begin), nullptr, Data(weight), static_cast<float>(epsilon), end - begin, x.size(1),
                       nullptr, Row(y, begin), rstd.mutable_data_ptr<float>() + begin);
     });
@@ -81,7 +81,7 @@ struct AddRmsNormFunction : Function<AddRmsNormFunction> {
   static tensor_list forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& delta,
                              const at::Tensor& weight, double epsilon) {
     at::Tensor h = at::empty_like(x), y = at::empty_like(x), rstd = at::empty({x.size(0)}, x.options());
-    at::parallel_for(0, x.size(0), kGrain, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, x.size(0), kRowsPerThread, [&](int64_t begin, int64_t end) {
       cpu::AddRmsNorm(Row(x, begin), Row(delta, begin), Data(weight), static_cast<float>(epsilon), end - begin,
                       x.size(1), Row(h, begin), Row(y, begin), rstd.mutable_data_ptr<float>() + begin);
     });
@@ -103,7 +103,7 @@ struct SwiGluFunction : Function<SwiGluFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate_up) {
     const int64_t width = gate_up.size(1) / 2;
     at::Tensor y = at::empty({gate_up.size(0), width}, gate_up.options());
-    at::parallel_for(0, y.size(0), kGrain, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, y.size(0), kRowsPerThread, [&](int64_t begin, int64_t end) {
       cpu::SwiGlu(Row(gate_up, begin), end - begin, width, Row(y, begin));
     });
     ctx->save_for_backward({gate_up});
@@ -112,7 +112,7 @@ struct SwiGluFunction : Function<SwiGluFunction> {
   static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
     const at::Tensor gate_up = ctx->get_saved_variables()[0], dy = grads[0].contiguous();
     at::Tensor dgate_up = at::empty_like(gate_up);
-    at::parallel_for(0, dy.size(0), kGrain, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, dy.size(0), kRowsPerThread, [&](int64_t begin, int64_t end) {
       cpu::SwiGluBackward(Row(dy, begin), Row(gate_up, begin), end - begin, dy.size(1), Row(dgate_up, begin));
     });
     return {dgate_up};
@@ -124,7 +124,7 @@ struct LogProbsFunction : Function<LogProbsFunction> {
     const int64_t rows = logits.size(0);
     at::Tensor logprobs = at::empty({rows}, logits.options()), entropy = at::empty_like(logprobs);
     at::Tensor lse = at::empty_like(logprobs);
-    at::parallel_for(0, rows, kGrain, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, rows, kRowsPerThread, [&](int64_t begin, int64_t end) {
       cpu::LogProbs(Row(logits, begin), targets.const_data_ptr<int64_t>() + begin, end - begin, logits.size(1),
                     logprobs.mutable_data_ptr<float>() + begin, entropy.mutable_data_ptr<float>() + begin,
                     lse.mutable_data_ptr<float>() + begin);
@@ -137,7 +137,7 @@ struct LogProbsFunction : Function<LogProbsFunction> {
     const auto saved = ctx->get_saved_variables();
     const at::Tensor dlogprobs = grads[0].contiguous(), &logits = saved[0];
     at::Tensor dlogits = at::empty_like(logits);
-    at::parallel_for(0, logits.size(0), kGrain, [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, logits.size(0), kRowsPerThread, [&](int64_t begin, int64_t end) {
       cpu::LogProbsBackward(Data(dlogprobs) + begin, Row(logits, begin), Data(saved[2]) + begin,
                             saved[1].const_data_ptr<int64_t>() + begin, end - begin, logits.size(1),
                             Row(dlogits, begin));

@@ -26,7 +26,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
 
-struct Outcome {
+struct Printed {
   int status;
   std::string out, err;
 };
@@ -45,7 +45,7 @@ class CliTest : public ::testing::Test {
     ASSERT_TRUE(WriteFileAtomically(file, text).ok());
   }
 
-  static Outcome Run(const std::string& line) {
+  static Printed Run(const std::string& line) {
     std::vector<std::string> words = absl::StrSplit("tandem " + line, ' ', absl::SkipEmpty());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
@@ -58,7 +58,7 @@ class CliTest : public ::testing::Test {
 
   // Bad input: status 2, at most three lines, and no run folder.
   static std::string BadInput(const std::string& line) {
-    const Outcome outcome = Run(line);
+    const Printed outcome = Run(line);
     EXPECT_EQ(outcome.status, 2) << line << "\n" << outcome.err;
     EXPECT_THAT(outcome.out, IsEmpty()) << line;
     EXPECT_LE(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 3) << outcome.err;
@@ -73,13 +73,13 @@ class CliTest : public ::testing::Test {
 };
 
 TEST_F(CliTest, HelpTeaches) {
-  const Outcome outcome = Run("--help");
+  const Printed outcome = Run("--help");
   EXPECT_EQ(outcome.status, 0);
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("tandem train configs/quickstart.yaml"), HasSubstr("Exit status"),
                                  HasSubstr("eval RUN"), HasSubstr("tasks [CONFIG]")));
   EXPECT_EQ(Run("").out, outcome.out);
   for (const std::string command : {"train", "eval", "config", "tasks", "version", "exchange", "trainer", "worker"}) {
-    const Outcome help = Run(command + " --help");
+    const Printed help = Run(command + " --help");
     EXPECT_EQ(help.status, 0);
     EXPECT_THAT(help.out, HasSubstr(command)) << command;
     for (const absl::string_view line : absl::StrSplit(help.out, '\n')) {
@@ -171,7 +171,7 @@ TEST_F(CliTest, ResumingChecksCheckpointsAndShapes) {
 }
 
 TEST_F(CliTest, ConfigPrintsAConfiguration) {
-  const Outcome outcome = Run("config x.yaml --set train.steps=7");
+  const Printed outcome = Run("config x.yaml --set train.steps=7");
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_THAT(outcome.out,
               AllOf(HasSubstr("  # Steps of each policy. (a whole number of at least 0; default 80)\n  steps: 7\n"),
@@ -181,7 +181,7 @@ TEST_F(CliTest, ConfigPrintsAConfiguration) {
 }
 
 TEST_F(CliTest, TasksAreJsonLines) {
-  const Outcome outcome = Run("tasks --count 5 --split held_out");
+  const Printed outcome = Run("tasks --count 5 --split held_out");
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   const std::vector<std::string> lines = absl::StrSplit(outcome.out, '\n', absl::SkipEmpty());
   ASSERT_EQ(lines.size(), 5u);
@@ -198,10 +198,10 @@ TEST_F(CliTest, TasksAreJsonLines) {
 TEST_F(CliTest, SimulateSaysWhatABoundCosts) {
   const std::string sets =
       "simulate x.yaml --set train.steps=40 --set train.groups_per_step=8 --workers 2 --set rollout.groups_in_play=4";
-  const Outcome text = Run(sets + " --bounds 0,4 --step 0.5");
+  const Printed text = Run(sets + " --bounds 0,4 --step 0.5");
   EXPECT_EQ(text.status, 0) << text.err;
   EXPECT_THAT(text.out, AllOf(HasSubstr("bound 0: "), HasSubstr("bound 4: "), HasSubstr("limited by the bound of")));
-  const Outcome json = Run(sets + " --sigma 0 --cap 1 --median 2 --step 1 --bounds 0 --json");
+  const Printed json = Run(sets + " --sigma 0 --cap 1 --median 2 --step 1 --bounds 0 --json");
   EXPECT_EQ(json.status, 0) << json.err;
   const auto simulated = nlohmann::json::parse(json.out);
   EXPECT_NEAR(simulated["groups_per_s"].get<double>(), 8 / 3.0, 1e-9);  // 2 s of play and 1 s of training a batch
@@ -213,7 +213,7 @@ TEST_F(CliTest, SimulateSaysWhatABoundCosts) {
 TEST_F(CliTest, TheOraclesAreAlwaysRight) {
   const auto loaded = LoadConfig({.file = "x.yaml", .sets = {}, .seed = {}});
   Write("old/config.yaml", WriteYaml(loaded->config));
-  const Outcome outcome = Run("eval old --role planner=oracle --role executor=oracle --episodes 50 --json");
+  const Printed outcome = Run("eval old --role planner=oracle --role executor=oracle --episodes 50 --json");
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   const auto json = nlohmann::json::parse(outcome.out);
   EXPECT_EQ(json["success"], 1.0);

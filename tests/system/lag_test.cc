@@ -8,11 +8,11 @@
 namespace tandem {
 namespace {
 
-constexpr int kSteps = 8;
+constexpr int kLagSteps = 8;
 
 LoadedConfig WithLag(std::vector<std::string> sets) {
   const std::vector<std::string> more = {"policies.planner.staleness.bound=4", "policies.executor.staleness.bound=4",
-                                         absl::StrCat("train.steps=", kSteps)};
+                                         absl::StrCat("train.steps=", kLagSteps)};
   sets.insert(sets.end(), more.begin(), more.end());
   return Control("lag-zero-equals-sync", std::move(sets));
 }
@@ -27,7 +27,7 @@ TEST(LagTest, AConstantLagIsTheStalenessOfEveryToken) {
   const absl::Status status = RunInOneProcess(loaded, folder.path(), /*workers=*/2);
   ASSERT_TRUE(status.ok()) << status;
   const auto steps = MetricsOf(folder.path(), "step");
-  ASSERT_EQ(steps.size(), 2 * kSteps);
+  ASSERT_EQ(steps.size(), 2 * kLagSteps);
   for (const auto& step : steps) {
     if (step["tokens_trained"] == 0) continue;
     const uint32_t from = step["version"].get<uint32_t>() - 1;  // the version that the step starts from
@@ -52,7 +52,7 @@ TEST(LagTest, WithAConstantLagARunDoesNotDependOnItsWorkers) {
       lines[absl::StrCat(step["policy"].get<std::string>(), " ", step["version"].get<int>())] = absl::StrCat(
           step["loss"].dump(), " ", step["grad_norm"].dump(), " ", step["kl"].dump(), " ", step["reward_mean"].dump());
     }
-    EXPECT_EQ(lines.size(), 2u * kSteps);
+    EXPECT_EQ(lines.size(), 2u * kLagSteps);
     std::string& all = runs.emplace_back();
     for (const auto& [name, line] : lines) absl::StrAppend(&all, name, ": ", line, "\n");
     for (const std::string policy : {"planner", "executor"}) {
@@ -77,7 +77,7 @@ TEST(LagTest, ALagThatIsDrawnAnewInMidTurnHasTwoVersionsWriteIt) {
       if (step["staleness_histogram"][age] > 0) seen.insert(static_cast<uint32_t>(age));
     }
   }
-  EXPECT_GT(mixed / kSteps, 0.05);
+  EXPECT_GT(mixed / kLagSteps, 0.05);
   EXPECT_GE(seen.size(), 4u);  // of the five; groups without variance are not trained on
 }
 
