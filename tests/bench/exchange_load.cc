@@ -73,7 +73,8 @@ int ExchangeProcess(const Options& options, const std::string& folder) {
   run.config.mutable_train()->set_group_size(static_cast<uint32_t>(options.at("episodes")));
   run.config.mutable_evaluation()->set_episodes(0);
   zmq::context_t context;
-  const absl::Status status = RunExchange(run, context, stop);
+  wire::ZmqNetwork network(context);
+  const absl::Status status = RunExchange(run, network, stop);
   if (!status.ok()) std::fprintf(stderr, "exchange: %s\n", status.ToString().c_str());
   return status.ok() ? 0 : 1;
 }
