@@ -87,8 +87,8 @@ void VirtualTime::PassOn() {
   size_t first = threads_.size();
   for (size_t i = 0; i < threads_.size(); ++i) {
     if (threads_[i]->due == kNever) continue;
-    if (first == threads_.size() || std::pair(threads_[i]->due, threads_[i]->order) <
-                                        std::pair(threads_[first]->due, threads_[first]->order)) {
+    if (first == threads_.size() ||
+        std::pair(threads_[i]->due, threads_[i]->order) < std::pair(threads_[first]->due, threads_[first]->order)) {
       first = i;
     }
   }

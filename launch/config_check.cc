@@ -86,6 +86,13 @@ absl::Status CheckPolicy(const LoadedConfig& loaded, const std::string& name, co
     return loaded.places.Error(at + "loss.name", absl::StrCat("there is no loss ", policy.loss().name(),
                                                               Suggestion(policy.loss().name(), known.losses)));
   }
+  if (policy.staleness().has_drift_bound() && loaded.config.policies_size() == 1) {
+    return loaded.places.Error(at + "staleness.drift_bound", "there is no other policy that could move on");
+  }
+  if (policy.staleness().has_drift_bound() && !loaded.config.lag().empty()) {
+    return loaded.places.Error(at + "staleness.drift_bound",
+                               "lag says which versions write and which step trains on it; expected one or the other");
+  }
   const proto::TrainConfig& train = loaded.config.train();
   if (policy.ranks() > train.groups_per_step()) {
     return loaded.places.Error(at + "ranks", absl::StrCat(policy.ranks(), " ranks cannot share a batch of ",

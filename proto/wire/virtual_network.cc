@@ -203,10 +203,10 @@ absl::Status VirtualClient::Check() {
     if (network_.time_.now() < open->second.until_s) continue;
     const Open overdue = std::move(open->second);
     open_.erase(open);
-    return absl::DeadlineExceededError(absl::StrFormat(
-        "%s: no answer from the exchange at %s within %.1f s; %s", overdue.what, options_.endpoint,
-        overdue.until_s - overdue.asked_s,
-        overdue.missing.empty() ? "it did not say what is missing" : overdue.missing));
+    return absl::DeadlineExceededError(
+        absl::StrFormat("%s: no answer from the exchange at %s within %.1f s; %s", overdue.what, options_.endpoint,
+                        overdue.until_s - overdue.asked_s,
+                        overdue.missing.empty() ? "it did not say what is missing" : overdue.missing));
   }
   return absl::OkStatus();
 }

@@ -1,4 +1,6 @@
 // Threads that talk in virtual time: what happens when depends on the times that things are given and on nothing else.
+#include "proto/wire/virtual_network.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,7 +11,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/random.h"
-#include "proto/wire/virtual_network.h"
 
 namespace tandem::wire {
 namespace {

@@ -17,8 +17,8 @@ class VirtualClockTest : public ::testing::Test {
   std::string Train(const std::string& name, const std::vector<std::string>& sets = {}) {
     std::string folder = scratch_.path() + "/" + name;
     std::vector<std::string> words = {"train", "configs/virtual.yaml", "--run-dir", folder};
-    std::vector<std::string> all = {"sft.steps=20", "train.steps=12", "train.groups_per_step=4", "train.group_size=4",
-                                    "rollout.groups_in_play=8", "evaluation.episodes=64"};
+    std::vector<std::string> all = {"sft.steps=20",       "train.steps=12",           "train.groups_per_step=4",
+                                    "train.group_size=4", "rollout.groups_in_play=8", "evaluation.episodes=64"};
     all.insert(all.end(), sets.begin(), sets.end());
     for (const std::string& set : all) words.insert(words.end(), {"--set", set});
     TandemProcess train(words);
@@ -57,12 +57,29 @@ TEST_F(VirtualClockTest, TheSameSeedGivesTheSameMetricsEpisodesAndWeights) {
 }
 
 TEST_F(VirtualClockTest, StalenessComesFromTheDurations) {
-  const std::string slow = Train("slow", {"durations.trainers.planner.step_s=5", "durations.trainers.executor.step_s=5"});
+  const std::string slow =
+      Train("slow", {"durations.trainers.planner.step_s=5", "durations.trainers.executor.step_s=5"});
   const std::string fast = Train("fast", {"durations.decode_step_s=1"});
   EXPECT_GT(MeanStaleness(slow, "planner"), MeanStaleness(fast, "planner") + 1);
   const auto steps = MetricsOf(slow, "step");
   EXPECT_GE(steps.back()["time_s"].get<double>(), 12 * 5);
   EXPECT_LT(steps.back()["time_s"].get<double>(), 12 * 5 * 2);
+}
+
+TEST_F(VirtualClockTest, ABoundOnDriftHoldsThePolicyThatIsAheadBack) {
+  const auto most = [](const std::string& run) {
+    uint32_t drift = 0;
+    for (const auto& line : MetricsOf(run, "step")) {
+      if (line["policy"] == "planner") drift = std::max(drift, line["drift_max"].value("executor", 0u));
+    }
+    return drift;
+  };
+  const std::vector<std::string> slow = {"durations.trainers.planner.step_s=1"};
+  const std::string free = Train("free", slow);
+  const std::string held = Train("held", {slow[0], "policies.planner.staleness.drift_bound=1"});
+  EXPECT_GT(most(free), 1u);
+  EXPECT_LE(most(held), 1u);
+  for (const auto& line : MetricsOf(held, "ledger")) EXPECT_EQ(line["rejected"], 0) << line;
 }
 
 TEST_F(VirtualClockTest, ARunInVirtualTimeIsReplayedLikeAnyOther) {
