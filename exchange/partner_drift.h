@@ -28,7 +28,8 @@ Partners PartnersOf(const proto::Group& group, const std::string& policy, uint32
 // Of a group that is still to be played with this ticket: nothing older will write in it.
 Partners PartnersOf(const proto::Ticket& ticket, const std::string& policy);
 
-// The largest drift of the episode's turns of `policy`, when its partners are at the versions `now`; 0 without partners.
+// The largest drift of the episode's turns of `policy`, when its partners are at the versions `now`; 0 without
+// partners.
 int64_t DriftOf(const proto::Episode& episode, const std::string& policy, uint32_t incarnation,
                 const std::vector<proto::PolicyVersion>& now);
 

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "exchange/service.h"
+#include "launch/allocator.h"
 #include "tests/bench/cpu_time.h"
 #include "tests/bench/process_usage.h"
 #include "tests/bench/synthetic_team.h"
@@ -169,6 +170,7 @@ void Main(const Options& options) {
 }  // namespace tandem
 
 int main(int argc, char** argv) {
+  tandem::KeepFreedMemory();
   tandem::Main(tandem::Parse(argc, argv));
   return 0;
 }
