@@ -51,6 +51,13 @@ double FixedPart(const std::vector<double>& tokens, const std::vector<double>& c
   return std::clamp((y - slope * x) / n, 0.0, 0.8 * y / n);
 }
 
+// The least but kLeastWait of them.
+double Least(std::vector<double> values) {
+  const auto least = values.begin() + static_cast<ptrdiff_t>(kLeastWait * static_cast<double>(values.size()));
+  std::ranges::nth_element(values, least);
+  return *least;
+}
+
 FittedTrainer FitTrainer(const std::vector<Json>& steps, uint32_t threads) {
   FittedTrainer trainer;
   std::vector<double> tokens, waits;
@@ -61,10 +68,21 @@ FittedTrainer FitTrainer(const std::vector<Json>& steps, uint32_t threads) {
     waits.push_back(std::max(0.0, Number(steps[i], "step_s") * (1 - Number(steps[i], "wait_share")) - cpu_s / threads));
   }
   trainer.fixed_cpu_s = FixedPart(tokens, trainer.step_cpu_s);
-  const auto least = waits.begin() + static_cast<ptrdiff_t>(kLeastWait * static_cast<double>(waits.size()));
-  std::ranges::nth_element(waits, least);
-  trainer.wait_s = *least;
+  trainer.wait_s = Least(waits);
   return trainer;
+}
+
+// It takes the exchange at most the time that its part of a batch's groups costs it.
+double BatchTime(const RunRecords& records, double groups_cpu_s) {
+  double least_s = groups_cpu_s / static_cast<double>(records.steps.size() + 1);
+  for (const auto& [policy, steps] : records.steps) {
+    std::vector<double> waits;
+    for (size_t i = 1; i < steps.size(); ++i) {
+      waits.push_back(Number(steps[i], "step_s") * Number(steps[i], "wait_share"));
+    }
+    least_s = std::min(least_s, Least(waits));
+  }
+  return least_s;
 }
 
 double PublishLag(const std::vector<Json>& rollout) {
@@ -217,6 +235,7 @@ absl::StatusOr<FittedWork> FitWork(const std::string& run_folder, const std::str
   if (exchange_s > 0) {
     work.exchange_cpu_s = Total(exchange, "cpu_s") / exchange_s * run_s / static_cast<double>(recorded.groups.size());
   }
+  work.batch_s = BatchTime(records, work.exchange_cpu_s * config.train().groups_per_step());
   MeasureRun(records, &work);
   return work;
 }
@@ -236,11 +255,13 @@ absl::StatusOr<Workload> WorkFor(const FittedWork& fitted, const proto::Config& 
     // Each rank has its part of the tokens, and all of what is fixed.
     const double tokens =
         episodes * train.groups_per_step() / ran.groups_per_step() * fitted.config.policies().at(name).ranks() / ranks;
-    work.step[name] = [&trainer, tokens, ranks, threads = policy.threads(), speed = speed_of(name)](double progress) {
+    const double wait_s = trainer.wait_s + fitted.batch_s * episodes * train.groups_per_step() / ran.groups_per_step();
+    work.step[name] = [&trainer, tokens, ranks, wait_s, threads = policy.threads(),
+                       speed = speed_of(name)](double progress) {
       const auto size = static_cast<double>(trainer.step_cpu_s.size());
       const double cpu_s = trainer.step_cpu_s[static_cast<size_t>(std::min(progress * size, size - 1))];
       const double scaled = trainer.fixed_cpu_s + std::max(0.0, cpu_s - trainer.fixed_cpu_s) * tokens;
-      return StepWork{scaled * ranks / speed, trainer.wait_s, threads * static_cast<uint32_t>(ranks)};
+      return StepWork{scaled * ranks / speed, wait_s, threads * static_cast<uint32_t>(ranks)};
     };
   }
   const double tool = config.environment().has_tool()

@@ -3,8 +3,9 @@
 //
 // What is fitted, over the reinforcement part (from the first ticket of it to the last step):
 // - a trainer: CPU seconds of each step (without the first, which has the time before it). Of these a part is fixed and
-//   a part in proportion to the tokens, told apart by steps with more and with fewer. What it waits for besides its
-//   batch, publishing above all: the least but 5 % of what its steps' wall time has more than CPU time.
+//   a part in proportion to the tokens, told apart by steps with more and with fewer. What it waits for besides groups:
+//   publishing, which is the least but 5 % of what its steps' wall time has more than CPU time; and getting a batch
+//   that is there, which is the least but 5 % of the waits of the policy that waits least.
 // - a worker: CPU seconds per token, of a round (decode step) by itself and of each live turn (study/round_fit.h); and
 //   of each group its rounds, its turns and its waits for tools (study/group_legs.h). Groups are drawn from those that
 //   were played at about the same share of the steps. Of each policy, from when to when in a group's time it writes.
@@ -44,6 +45,7 @@ struct FittedWork {
   std::map<std::string, WrittenSpan> written = {};  // by policy
   std::map<std::string, FittedTrainer> trainers = {};
   double exchange_cpu_s = 0;
+  double batch_s = 0;  // from when a trainer asks for a batch that is there to when it has it
   double publish_s = 0;
   // What the run itself came to, over the steps that a simulation measures.
   double groups_per_s = 0;
