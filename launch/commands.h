@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,10 +66,13 @@ int RepeatRun(const ReplayFlags& flags);
 struct SimulateFlags {
   ConfigSource source;
   std::string seed;
-  uint32_t workers = 1;
-  double median_s = 1, sigma = 1,
-         cap = 8;  // of a group's duration: median, spread, and where it is cut off, in medians
-  double step_s = 0, publish_s = 0;
+  std::string from;                 // a run whose work is done again, in place of the latencies below
+  std::vector<std::string> speeds;  // "planner=2"
+  std::vector<std::string> rules;   // of others, to compare with
+  std::optional<uint32_t> workers;
+  std::optional<double> cores, publish_s;
+  // Of a group's duration: median, spread, and where it is cut off, in medians; of a step.
+  std::optional<double> median_s, sigma, cap, step_s;
   std::string bounds;  // "0,1,2": simulates each of them in place of the configuration's
   bool json = false;
 };

@@ -132,27 +132,44 @@ Command SimulateCommand(CLI::App& program) {
       "simulate",
       "Runs a configuration in virtual time: the real exchange, with workers and trainers that only wait. Prints how\n"
       "fast it would be, what no scheduler could beat under its bounds, how old the tokens would be, how long the\n"
-      "queues, and which resource limits. Takes seconds, and no model.");
+      "queues, and which resource limits. Takes seconds, and no model.\n"
+      "What there is to do is taken from a run that was measured (--from), whose CPU seconds and waits are done again\n"
+      "on so many cores; or groups and steps take times that are given (--median, --sigma, --cap, --step).");
   auto flags = std::make_shared<SimulateFlags>();
-  app->add_option("CONFIG", flags->source.file, "the YAML file: of it count staleness, lag, train and groups_in_play")
-      ->required()
+  app->add_option("CONFIG", flags->source.file,
+                  "the YAML file: of it count staleness, lag, train and rollout; by default that of --from")
       ->type_name("");
   AddSetOption(app, &flags->source.sets);
   app->add_option("--seed", flags->seed, "the same as --set seed=N")->type_name("N");
-  app->add_option("--workers", flags->workers, "rollout workers (1)")->type_name("N");
+  app->add_option("--from", flags->from,
+                  "a finished run of the same models and tasks: its work is fitted, and done again")
+      ->type_name("RUN");
+  app->add_option("--workers", flags->workers, "rollout workers (with --from rollout.workers, otherwise 1)")
+      ->type_name("N");
+  app->add_option("--cores", flags->cores, "with --from: cores that all processes share (this machine's)")
+      ->type_name("N");
+  AddRepeatable(app, "--speed", "POLICY=F", &flags->speeds,
+                "with --from: the policy's trainer, or workers=F, is F times as fast (repeatable)");
   app->add_option("--median", flags->median_s, "how long a group is played: the median of a lognormal (1)")
       ->type_name("SECONDS");
   app->add_option("--sigma", flags->sigma, "its spread (1); 0: all take the median")->type_name("S");
   app->add_option("--cap", flags->cap, "where it is cut off, in medians (8)")->type_name("C");
   app->add_option("--step", flags->step_s, "how long a training step takes (0)")->type_name("SECONDS");
-  app->add_option("--publish", flags->publish_s, "from the end of a step until workers play with its version (0)")
+  app->add_option("--publish", flags->publish_s,
+                  "from the end of a step until workers play with its version (0; with --from as measured)")
       ->type_name("SECONDS");
   app->add_option("--bounds", flags->bounds, "simulates these bounds in place of the configuration's, as in 0,1,2,4,8")
       ->type_name("N,N...");
-  app->add_flag("--json", flags->json, "one JSON object for each bound in place of the table");
+  AddRepeatable(app, "--rule", "NAME", &flags->rules,
+                "compares with another system's admission rule: count (AReaL, SkyRL), drop_by_age\n"
+                "(prime-rl) or windowed_fifo (torchtitan): what it breaks, what it throws away (repeatable)");
+  app->add_flag("--json", flags->json, "JSON objects, one a line, in place of the text");
   app->footer(
       "Examples:\n  tandem simulate configs/quickstart.yaml --workers 8 --median 2 --step 0.5 --bounds 0,1,2,4,8\n"
-      "  tandem simulate configs/quickstart.yaml --set policies.planner.staleness.on_limit=mask");
+      "  tandem simulate configs/quickstart.yaml --set policies.planner.staleness.on_limit=mask\n"
+      "  tandem simulate configs/quickstart.yaml --workers 8 --rule count --rule drop_by_age --rule windowed_fifo\n"
+      "  tandem simulate --from runs/quickstart-20250101-120000 --workers 4 --cores 8 --speed executor=2\n"
+      "\nExit status: 0, 2 (bad input: also a run that is too short, or of other models)");
   return {app, [flags] { return Simulate(*flags); }};
 }
 

@@ -78,7 +78,8 @@ TEST_F(CliTest, HelpTeaches) {
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("tandem train configs/quickstart.yaml"), HasSubstr("Exit status"),
                                  HasSubstr("eval RUN"), HasSubstr("tasks [CONFIG]")));
   EXPECT_EQ(Run("").out, outcome.out);
-  for (const std::string command : {"train", "eval", "config", "tasks", "version", "exchange", "trainer", "worker"}) {
+  for (const std::string command :
+       {"train", "eval", "config", "tasks", "simulate", "version", "exchange", "trainer", "worker"}) {
     const Printed help = Run(command + " --help");
     EXPECT_EQ(help.status, 0);
     EXPECT_THAT(help.out, HasSubstr(command)) << command;
@@ -117,6 +118,46 @@ TEST_F(CliTest, BadConfigurationsAreNamedByFileLineAndKey) {
   EXPECT_EQ(BadInput("train y.yaml"), "y.yaml: no such file; did you mean x.yaml?\n");
   EXPECT_THAT(BadInput("train x.yaml --set policies.planner.loss.name=pppo"), HasSubstr("there is no loss pppo"));
   EXPECT_THAT(BadInput("tasks --set environment.name=chess"), HasSubstr("there is no environment chess"));
+}
+
+TEST_F(CliTest, AnImpossibleSimulationIsSaidInOneLine) {
+  EXPECT_THAT(BadInput("simulate"), HasSubstr("CONFIG is missing, or --from RUN"));
+  EXPECT_EQ(BadInput("simulate x.yaml --workers 0"), "--workers: expected 1 to 100000, found 0\n");
+  EXPECT_EQ(BadInput("simulate x.yaml --bounds 1,x"), "--bounds: expected whole numbers from 0 to 1024, found 1,x\n");
+  EXPECT_THAT(BadInput("simulate x.yaml --cores 4"), HasSubstr("--cores: has no effect without --from"));
+  EXPECT_THAT(BadInput("simulate x.yaml --speed planner=2"), HasSubstr("--speed: has no effect without --from"));
+  EXPECT_EQ(BadInput("simulate x.yaml --rule cuont"),
+            "--rule: there is no rule cuont; expected tandem, count, drop_by_age or windowed_fifo\n");
+
+  EXPECT_THAT(BadInput("simulate x.yaml --from none"), HasSubstr("none: no such run folder"));
+  EXPECT_THAT(BadInput("simulate x.yaml --from none --median 2"), HasSubstr("--median: has no effect with --from"));
+  Write("made/config.yaml", "policies:\n  planner:\n  executor:\n");
+  EXPECT_EQ(BadInput("simulate x.yaml --from made --speed plannner=2"),
+            "--speed plannner=2: there is no policy plannner; expected one of workers, executor, planner\n");
+  EXPECT_THAT(BadInput("simulate x.yaml --from made --speed planner=0"), HasSubstr("a factor above 0"));
+  EXPECT_THAT(BadInput("simulate x.yaml --from made"), HasSubstr("made/metrics.jsonl: no such file"));
+  Write("made/metrics.jsonl", "");
+  EXPECT_THAT(BadInput("simulate x.yaml --from made"), HasSubstr("made/metrics.jsonl: 0 steps of executor: too few"));
+  std::string steps;
+  for (int step = 1; step <= 9; ++step) {
+    for (const char* policy : {"planner", "executor"}) {
+      absl::StrAppend(&steps, "{\"kind\":\"step\",\"time_s\":", step, ",\"policy\":\"", policy, "\",\"step\":", step,
+                      ",\"step_s\":1,\"cpu_s\":0.5}\n");
+    }
+  }
+  Write("made/metrics.jsonl", steps);
+  EXPECT_THAT(BadInput("simulate x.yaml --from made"), HasSubstr("made/journal/"));
+}
+
+TEST_F(CliTest, ASimulationComparesRules) {
+  const Printed text = Run("simulate x.yaml --set train.steps=20 --workers 8 --bounds 1 --rule count,drop_by_age");
+  EXPECT_EQ(text.status, 0) << text.err;
+  EXPECT_THAT(text.out, AllOf(HasSubstr("bound 1: "), HasSubstr("limited by"), HasSubstr("\n  tandem "),
+                              HasSubstr("\n  count "), HasSubstr("\n  drop_by_age ")));
+  for (const absl::string_view line :
+       absl::StrSplit(Run("simulate x.yaml --set train.steps=9 --rule count --json").out, '\n', absl::SkipEmpty())) {
+    EXPECT_FALSE(nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false).is_discarded()) << line;
+  }
 }
 
 TEST_F(CliTest, ABadTaskIsNamedByFileAndLine) {
