@@ -35,7 +35,7 @@ void RunThreads(const MessageTimes& times, const std::vector<Body>& bodies) {
 }
 
 // Answers every call at once, until so many clients have left.
-Body Server(size_t clients, std::vector<std::string>* log = nullptr) {
+Body Answering(size_t clients, std::vector<std::string>* log = nullptr) {
   return [=](VirtualTime& time, VirtualNetwork& network) {
     const auto clock = network.MakeClock(100);
     const auto server = *network.Bind(*clock, {.endpoint = "inproc://here", .build = "", .config_digest = ""});
@@ -58,7 +58,7 @@ std::unique_ptr<Client> Connect(VirtualNetwork& network, const Clock& clock, con
 TEST(VirtualNetworkTest, ACallTakesTheTimeOfTwoMessagesAndOfTheBytesOfItsFrames) {
   std::vector<double> answered_at;
   RunThreads({.message_s = 0.25, .s_per_frame_byte = 0.001},
-             {Server(1), [&](VirtualTime& time, VirtualNetwork& network) {
+             {Answering(1), [&](VirtualTime& time, VirtualNetwork& network) {
                 const auto clock = network.MakeClock(0);
                 const auto client = Connect(network, *clock, "a");
                 EXPECT_TRUE(client->Call({}, {}, "an answer").ok());
@@ -154,7 +154,7 @@ TEST(VirtualNetworkTest, AnAnnouncementReachesEverybody) {
 TEST(VirtualNetworkTest, TheSameHappensEveryTime) {
   const auto play = [](uint64_t seed) {
     std::vector<std::string> log;
-    std::vector<Body> bodies = {Server(8, &log)};
+    std::vector<Body> bodies = {Answering(8, &log)};
     for (uint64_t i = 0; i < 8; ++i) {
       bodies.push_back([=](VirtualTime&, VirtualNetwork& network) {
         RandomStream random(MixKey(seed, i));
