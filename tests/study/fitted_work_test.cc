@@ -24,7 +24,9 @@ constexpr int kStepsMade = 40, kFittedGroups = 4, kTokensOfTurn = 10;
 // A run with one worker, which plays one group at a time: of 8 and of 32 turns, in turn.
 class FittedWorkTest : public ::testing::Test {
  protected:
-  FittedWorkTest() : folder_(testing::TempDir() + "fitted_work_test"), journal_(JournalPath(folder_, 1)) {
+  FittedWorkTest()
+      : folder_(testing::TempDir() + "fitted_work_" + testing::UnitTest::GetInstance()->current_test_info()->name()),
+        journal_(JournalPath(folder_, 1)) {
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
     proto::PolicyConfig& policy = (*config_.mutable_policies())["solo"];
