@@ -3,6 +3,8 @@
 
 #include <chrono>
 
+#include "base/cpu_time.h"
+
 namespace tandem {
 
 // Seconds since the clock's own beginning. Thread-compatible.
@@ -10,6 +12,10 @@ class Clock {
  public:
   virtual ~Clock() = default;
   virtual double Now() const = 0;
+  // What the caller has just done takes so long, by virtual clocks. By a real one it took as long as it did.
+  virtual void Spend(double /*seconds*/) const {}
+  // What this process has cost so far; virtual time costs nothing.
+  virtual double CpuSeconds() const { return 0; }
 };
 
 // Steady; starts at `offset` (a resumed run's clock goes on where it stopped).
@@ -19,6 +25,7 @@ class RealClock final : public Clock {
   double Now() const override {
     return offset_ + std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
+  double CpuSeconds() const override { return ProcessCpuSeconds(); }
 
  private:
   std::chrono::steady_clock::time_point start_;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "exchange/over_bound.h"
 #include "proto/message.pb.h"
 
 namespace tandem {
@@ -20,7 +21,7 @@ class BatchArchive {
     std::vector<uint64_t> groups;  // places in the journal, in the order of the batch
     double cut_s = 0;
     std::vector<proto::PolicyVersion> versions;  // when it was cut
-    int64_t mask_before = 0;                     // FillBatch
+    Beyond masked = {};                          // FillBatch
   };
 
   void Add(const std::string& policy, proto::Purpose purpose, uint32_t step, Batch batch) {

@@ -14,8 +14,13 @@ bool Batcher::EarliestFirst::operator()(const Entry& a, const Entry& b) const {
 
 int64_t Batcher::Arrive(GroupPtr group, std::optional<uint32_t> step) {
   const auto versions = VersionsOf(group->header, options_.policy, options_.incarnation);
-  const int64_t due = step ? int64_t{*step} : versions ? versions->oldest + options_.bound : kNeverDue;
-  TANDEM_CHECK(arrived_.insert({due, versions, std::move(group)}).second);
+  int64_t due = step ? int64_t{*step} : versions ? versions->oldest + options_.bound : kNeverDue;
+  Partners partners;
+  if (options_.drift_bound) partners = PartnersOf(group->header, options_.policy, options_.incarnation);
+  if (options_.on_limit == proto::PACE) {
+    for (const auto& [partner, oldest] : partners) due = std::min(due, oldest.oldest + *options_.drift_bound);
+  }
+  TANDEM_CHECK(arrived_.insert({due, versions, std::move(group), std::move(partners)}).second);
   return due;
 }
 
@@ -38,6 +43,28 @@ std::vector<Batcher::Entry> Batcher::TakeStale(int64_t next) {
     it = arrived_.erase(it);
   }
   return stale;
+}
+
+bool Batcher::TooFar(const Entry& entry, const std::vector<proto::PolicyVersion>& now) const {
+  if (options_.on_limit == proto::ACCEPT) return false;
+  return std::any_of(entry.partners.begin(), entry.partners.end(), [&](const auto& partner) {
+    const WrittenBy& oldest = partner.second;
+    const int64_t from = options_.on_limit == proto::MASK ? oldest.newest : oldest.oldest;
+    return NumberOf(now, partner.first) - from > int64_t{*options_.drift_bound};
+  });
+}
+
+std::vector<Batcher::Entry> Batcher::TakeDrifted(const std::vector<proto::PolicyVersion>& now) {
+  std::vector<Entry> drifted;
+  for (auto it = arrived_.begin(); options_.drift_bound && it != arrived_.end();) {
+    if (!TooFar(*it, now)) {
+      ++it;
+      continue;
+    }
+    drifted.push_back(*it);
+    it = arrived_.erase(it);
+  }
+  return drifted;
 }
 
 std::vector<Batcher::Entry> Batcher::Overdue(int64_t next) const {
@@ -72,10 +99,14 @@ bool Batcher::MustWait(int64_t next, const Gate& outstanding) const {
   return outstanding.DueBy(*overfull) > ArrivedDueBy(*overfull);
 }
 
+bool Batcher::MayCut(int64_t next, const Gate& outstanding) const {
+  if (arrived_.size() < options_.groups_per_step) return false;
+  if (options_.lag_injection && ArrivedDueBy(next) < options_.groups_per_step) return false;
+  return options_.on_limit != proto::PACE || !MustWait(next, outstanding);
+}
+
 std::optional<std::vector<Batcher::Entry>> Batcher::TryCut(int64_t next, const Gate& outstanding) {
-  if (arrived_.size() < options_.groups_per_step) return std::nullopt;
-  if (options_.lag_injection && ArrivedDueBy(next) < options_.groups_per_step) return std::nullopt;
-  if (options_.on_limit == proto::PACE && MustWait(next, outstanding)) return std::nullopt;
+  if (!MayCut(next, outstanding)) return std::nullopt;
   const auto end = std::next(arrived_.begin(), options_.groups_per_step);
   std::vector<Entry> cut(arrived_.begin(), end);
   arrived_.erase(arrived_.begin(), end);
@@ -87,15 +118,15 @@ std::optional<std::vector<Batcher::Entry>> Batcher::TryCut(int64_t next, const G
 }
 
 void FillBatch(const std::vector<Batcher::Entry>& cut, const std::vector<proto::PolicyVersion>& versions, double now,
-               uint32_t incarnation, int64_t mask_before, proto::Batch* batch, std::vector<wire::Frame>* frames) {
+               uint32_t incarnation, const Beyond& beyond, proto::Batch* batch, std::vector<wire::Frame>* frames) {
   for (const Batcher::Entry& entry : cut) {
     proto::Group* group = batch->add_groups();
     *group = entry.group->header;
     *group->mutable_at_batch() = {versions.begin(), versions.end()};
     group->set_queued_s(now - group->arrived_s());
-    const bool mask = entry.versions && entry.versions->oldest < mask_before;
+    const bool mask = beyond.drift || (entry.versions && entry.versions->oldest < beyond.before);
     const std::vector<wire::Frame> of_group =
-        mask ? MaskBefore(*entry.group, batch->policy(), incarnation, mask_before) : entry.group->frames;
+        mask ? MaskBeyond(*entry.group, batch->policy(), incarnation, beyond, versions) : entry.group->frames;
     frames->insert(frames->end(), of_group.begin(), of_group.end());
   }
 }

@@ -18,6 +18,7 @@ std::map<std::string, Lane> MakeLanes(const ExchangeOptions& options, const Stag
                               policy.staleness().bound(),
                               policy.staleness().on_limit(),
                               policy.staleness().reruns()};
+    if (policy.staleness().has_drift_bound()) batcher.drift_bound = policy.staleness().drift_bound();
     LaneOptions lane;
     lane.batcher = std::move(batcher);
     lane.first_version = stages.first_version(name);

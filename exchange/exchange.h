@@ -130,6 +130,7 @@ class Exchange {
   std::optional<proto::Ticket> NextSftTicket(wire::SessionId worker, double now);
   std::optional<proto::Ticket> NextEvalTicket(wire::SessionId worker, double now);
   std::optional<proto::Ticket> NextTrainTicket(wire::SessionId worker, double now);
+  int64_t LatestFor(const Lane& lane) const;
   static std::optional<uint64_t> ChooseSlot(const std::vector<const Lane*>& lanes);
   void ChooseTask(uint64_t most, std::optional<uint64_t> slot, proto::Ticket* ticket);
   uint64_t SlotTask(uint64_t slot);
@@ -143,6 +144,8 @@ class Exchange {
   void OnBatchRequest(const Address& from, proto::BatchRequest request);
   bool ServeBatches(double now);
   bool BeganBeforeStop(const BatchWait& wait) const;
+  const Lane* WaitsFor(const Lane& lane) const;
+  bool CutsNow(const Lane& lane) const;
   void AnswerStopping(const BatchWait& wait);
   bool AskForWeights(const BatchWait& wait);
   bool ServePastBatch(const BatchWait& wait);

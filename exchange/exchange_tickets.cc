@@ -108,7 +108,7 @@ std::optional<proto::Ticket> Exchange::NextTrainTicket(wire::SessionId worker, d
   if (most == 0) return std::nullopt;
   std::set<std::string> held_up_by;
   for (const auto& [policy, lane] : lanes_) {
-    if (lane.to_issue() == most && !lane.Admits()) held_up_by.insert(policy);
+    if (lane.to_issue() == most && !lane.Admits(LatestFor(lane))) held_up_by.insert(policy);
   }
   if (held_up_by_.empty() || held_up_by.empty()) held_up_since_ = now;
   held_up_by_ = std::move(held_up_by);
@@ -130,9 +130,24 @@ std::optional<proto::Ticket> Exchange::NextTrainTicket(wire::SessionId worker, d
   ticket.set_id(book_.next_id());
   for (auto& [policy, lane] : lanes_) {
     const bool counted = lane.to_issue() == most && (lane.slots() == nullptr || lane.slots()->IsOpen(*slot));
-    *ticket.add_limits() = lane.Issue(ticket, counted, counted && lane.slots() != nullptr ? slot : std::nullopt);
+    *ticket.add_limits() =
+        lane.Issue(ticket, counted, counted && lane.slots() != nullptr ? slot : std::nullopt, LatestFor(lane));
   }
+  for (auto& [policy, lane] : lanes_) lane.NotePartners(ticket);
   return book_.Issue(std::move(ticket), worker, now);
+}
+
+// The step by which a group that is begun now is due for `lane` because of its partners (partner_drift.h); -1: with the
+// step that it is taking a partner will have moved on too far from what it would write now.
+int64_t Exchange::LatestFor(const Lane& lane) const {
+  int64_t latest = kNeverDue;
+  if (!lane.drift_bound() || lane.on_limit() != proto::PACE) return latest;
+  for (const auto& [name, partner] : lanes_) {
+    if (&partner == &lane) continue;
+    const int64_t furthest = partner.version().value_or(0) + int64_t{*lane.drift_bound()};
+    latest = std::min(latest, partner.next() <= furthest ? furthest : -1);
+  }
+  return latest;
 }
 
 // Under lag injection: the lowest slot that may be issued for all of `lanes` that have it open. Lanes differ in the

@@ -27,13 +27,37 @@ bool Exchange::ServeBatches(double now) {
     if (wait.request.purpose() == proto::SFT) return ServeSftBatch(wait, now);
     Lane& lane = lanes_.at(wait.request.policy());
     const uint64_t to_issue = lane.to_issue();
-    if (stage() == Stage::kTrain && !stopping_ && wait.request.step() == lane.version()) lane.TryCut(Versions(), now);
+    const bool in_turn = stage() == Stage::kTrain && !stopping_ && wait.request.step() == lane.version();
+    if (in_turn) lane.RejectLate(Versions());  // or they would fill the gate for as long as the lane waits
+    if (in_turn && !WaitsFor(lane)) lane.TryCut(Versions(), now);
     rejected |= lane.to_issue() != to_issue;  // their places are free
     WriteRejections(lane, now);
     WriteOverBound(lane, now);
     return ServeTrainBatch(lane, wait);
   });
   return rejected || batch_waits_.size() != before;
+}
+
+// A partner of which a group still to be trained on would be beyond its bound on drift after the next step of `lane`
+// (partner_drift.h); null: the step may be taken.
+const Lane* Exchange::WaitsFor(const Lane& lane) const {
+  for (const auto& [name, partner] : lanes_) {
+    if (&partner == &lane || !partner.drift_bound() || partner.on_limit() != proto::PACE || partner.complete())
+      continue;
+    if (lane.next() < partner.next()) continue;
+    const std::optional<int64_t> oldest = partner.OldestOf(lane.policy());
+    if (!oldest || lane.next() + 1 <= *oldest + int64_t{*partner.drift_bound()}) continue;
+    if (lane.next() > partner.next() || !CutsNow(partner)) return &partner;
+  }
+  return nullptr;
+}
+
+// Whether a batch could be cut for a trainer that waits for it.
+bool Exchange::CutsNow(const Lane& lane) const {
+  return lane.MayCut() && std::any_of(batch_waits_.begin(), batch_waits_.end(), [&](const BatchWait& wait) {
+           return wait.request.policy() == lane.policy() && wait.request.purpose() == proto::TRAIN &&
+                  wait.request.step() == lane.version();
+         });
 }
 
 // A step that one rank has its batch of goes to the others too, or they would wait for each other.
@@ -95,7 +119,7 @@ bool Exchange::ServePastBatch(const BatchWait& wait) {
   batch.set_purpose(request.purpose());
   batch.set_step(request.step());
   std::vector<wire::Frame> frames;
-  FillBatch(entries, past->versions, past->cut_s, options_.incarnation, past->mask_before, &batch, &frames);
+  FillBatch(entries, past->versions, past->cut_s, options_.incarnation, past->masked, &batch, &frames);
   Answer(wait.from, std::move(header), std::move(frames));
   return true;
 }
@@ -152,7 +176,7 @@ bool Exchange::ServeSftBatch(const BatchWait& wait, double now) {
   std::vector<Batcher::Entry> entries;
   for (const GroupPtr& group : *groups) entries.push_back({kNeverDue, std::nullopt, group});
   std::vector<wire::Frame> frames;
-  FillBatch(entries, Versions(), now, options_.incarnation, /*mask_before=*/0, &batch, &frames);
+  FillBatch(entries, Versions(), now, options_.incarnation, /*beyond=*/{}, &batch, &frames);
   uint32_t& served = sft_served_[request.policy()];
   served = std::max(served, request.step() + 1);
   Answer(wait.from, std::move(header), std::move(frames));
@@ -182,6 +206,10 @@ std::string Exchange::MissingOf(const BatchWait& wait) const {
   const Lane& lane = lanes_.at(wait.request.policy());
   if (lane.batch() != nullptr || wait.request.step() != lane.version()) {
     return absl::StrCat("rank 0 of ", lane.policy(), " is not done with the step before");
+  }
+  if (const Lane* partner = WaitsFor(lane)) {
+    return absl::StrCat("policy ", partner->policy(), " has to train first on what ", lane.policy(),
+                        " would drift too far from (its staleness.drift_bound is ", *partner->drift_bound(), ")");
   }
   if (lane.arrived() >= lane.groups_per_step()) return absl::StrCat("groups that are due first are missing: ", who);
   std::set<std::string> others = held_up_by_;

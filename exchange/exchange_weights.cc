@@ -120,7 +120,7 @@ void Exchange::Archive(const Lane& lane) {
   BatchArchive::Batch past;
   past.cut_s = lane.cut_s();
   past.versions = lane.batch_versions();
-  past.mask_before = lane.mask_before();
+  past.masked = lane.masked();
   for (const Batcher::Entry& entry : lane.batch_groups()) past.groups.push_back(entry.group->place);
   archive_.Add(lane.policy(), proto::TRAIN, lane.batch()->step(), std::move(past));
 }

@@ -1,5 +1,6 @@
 #include "exchange/lane.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "base/status.h"
@@ -33,12 +34,13 @@ void Lane::Publish(uint32_t number) {
   batch_.reset();
 }
 
-bool Lane::Admits() const {
+bool Lane::Admits(int64_t latest) const {
   if (slots_) return version_ && slots_->MayIssueAny(*version_);
-  return version_ && gate_.Admits(next(), int64_t{*version_} + bound());
+  return version_ && gate_.Admits(next(), std::min(int64_t{*version_} + bound(), latest));
 }
 
-proto::TicketLimit Lane::Issue(const proto::Ticket& ticket, bool counted, std::optional<uint64_t> slot) {
+proto::TicketLimit Lane::Issue(const proto::Ticket& ticket, bool counted, std::optional<uint64_t> slot,
+                               int64_t latest) {
   TANDEM_CHECK(version_.has_value());
   proto::TicketLimit limit;
   limit.set_policy(policy());
@@ -48,7 +50,7 @@ proto::TicketLimit Lane::Issue(const proto::Ticket& ticket, bool counted, std::o
     limit.set_consume_by(std::numeric_limits<uint32_t>::max());
     return limit;
   }
-  limit.set_consume_by(*version_ + bound());
+  limit.set_consume_by(static_cast<uint32_t>(std::min(int64_t{*version_} + bound(), latest)));
   TANDEM_CHECK(slot.has_value() == slots_.has_value());
   if (slots_) slots_->Take(*slot, ticket.id(), incarnation(), &limit);
   TANDEM_CHECK(to_issue_ > 0);
@@ -70,6 +72,20 @@ void Lane::Release(uint64_t ticket) {
   TANDEM_CHECK(held != held_.end());
   gate_.Remove(held->second);
   held_.erase(held);
+  partners_.erase(ticket);
+}
+
+void Lane::NotePartners(const proto::Ticket& ticket) {
+  if (drift_bound() && in_flight_.contains(ticket.id())) partners_[ticket.id()] = PartnersOf(ticket, policy());
+}
+
+std::optional<int64_t> Lane::OldestOf(const std::string& partner) const {
+  std::optional<int64_t> oldest;
+  for (const auto& [ticket, partners] : partners_) {
+    const auto found = partners.find(partner);
+    if (found != partners.end()) oldest = std::min(oldest.value_or(found->second.oldest), found->second.oldest);
+  }
+  return oldest;
 }
 
 void Lane::IssueAgain(uint64_t ticket) {
@@ -95,12 +111,18 @@ void Lane::Arrive(const GroupPtr& group) {
   in_flight_.erase(it);
   const int64_t due = batcher_.Arrive(group, slots_ ? std::optional(slots_->StepOf(ticket)) : std::nullopt);
   Hold(ticket, KeepsLate() && due < next() ? kNeverDue : due);
+  if (drift_bound()) partners_[ticket] = PartnersOf(group->header, policy(), incarnation());
+}
+
+void Lane::RejectLate(const std::vector<proto::PolicyVersion>& versions) {
+  for (const Batcher::Entry& entry : batcher_.TakeStale(next())) Reject(entry, "stale");
+  for (const Batcher::Entry& entry : batcher_.TakeDrifted(versions)) RejectDrifted(entry);
 }
 
 bool Lane::TryCut(const std::vector<proto::PolicyVersion>& versions, double now) {
   if (batch_ || !version_ || complete()) return false;
   const int64_t start = next();
-  for (const Batcher::Entry& entry : batcher_.TakeStale(start)) Reject(entry, "stale");
+  RejectLate(versions);
   auto cut = batcher_.TryCut(start, gate_);
   if (!cut) return false;
   batch_.emplace();
@@ -108,7 +130,7 @@ bool Lane::TryCut(const std::vector<proto::PolicyVersion>& versions, double now)
   batch_->header.set_purpose(proto::TRAIN);
   batch_->header.set_step(*version_);
   batch_->cut_s = now;
-  batch_->mask_before = on_limit() == proto::MASK ? start - int64_t{bound()} : 0;
+  if (on_limit() == proto::MASK) batch_->masked = {start - int64_t{bound()}, drift_bound()};
   batch_->versions = versions;
   batch_->groups = *std::move(cut);
   for (const Batcher::Entry& entry : batch_->groups) Release(entry.group->header.ticket().id());
@@ -119,15 +141,15 @@ bool Lane::TryCut(const std::vector<proto::PolicyVersion>& versions, double now)
 
 void Lane::FillBatch(proto::Batch* batch, std::vector<wire::Frame>* frames) const {
   *batch = batch_->header;
-  tandem::FillBatch(batch_->groups, batch_->versions, batch_->cut_s, incarnation(), batch_->mask_before, batch, frames);
+  tandem::FillBatch(batch_->groups, batch_->versions, batch_->cut_s, incarnation(), batch_->masked, batch, frames);
 }
 
 void Lane::NoteOverBound(const std::vector<Batcher::Entry>& cut) {
-  const int64_t oldest_allowed = int64_t{*version_} - int64_t{bound()};
+  const Beyond beyond = {int64_t{*version_} - int64_t{bound()}, drift_bound()};
   for (const Batcher::Entry& entry : cut) {
-    if (!entry.versions || entry.versions->oldest >= oldest_allowed) continue;
-    const uint32_t tokens = TokensBefore(entry.group->header, policy(), incarnation(), oldest_allowed);
-    over_bound_.push_back({entry.group, tokens, entry.versions->oldest});
+    if (!entry.versions || (entry.versions->oldest >= beyond.before && !beyond.drift)) continue;
+    const uint32_t tokens = TokensBeyond(entry.group->header, policy(), incarnation(), beyond, batch_->versions);
+    if (tokens > 0) over_bound_.push_back({entry.group, tokens, entry.versions->oldest});
   }
 }
 
@@ -136,6 +158,13 @@ void Lane::Reject(const Batcher::Entry& entry, const std::string& reason) {
   ledger_.RejectBuffered(entry.group->header.episodes_size(), reason);
   rejections_.push_back({reason, entry.group});
   IssueAgain(entry.group->header.ticket().id());
+}
+
+// Under rerun played once more; otherwise another group takes its place.
+void Lane::RejectDrifted(const Batcher::Entry& entry) {
+  const proto::Ticket& ticket = entry.group->header.ticket();
+  const InFlight again = {ticket.task(), ticket.seed(), ticket.episodes(), ticket.rerun()};
+  Reject(entry, on_limit() == proto::RERUN ? GiveUp(again) : "drift");
 }
 
 // Under pace nothing is left behind; and what is over the bound all the same, since its worker ignored the ticket, is

@@ -30,7 +30,7 @@ struct LaneOptions {
 
 // A group that this policy's batches go without. One that is given up while it is played comes up once it has arrived.
 struct Rejection {
-  std::string reason;  // "stale", "dropped", "rerun", "given_up", "non_finite"
+  std::string reason;  // "stale", "drift", "dropped", "rerun", "given_up", "non_finite"
   GroupPtr group;
 };
 
@@ -66,16 +66,22 @@ class Lane {
   // ---- tickets
   // Groups still to be issued so that every step gets its batch and nothing is left over.
   uint64_t to_issue() const { return to_issue_; }
-  bool Admits() const;
+  // `latest`: the step by which a new group is due because of its partners (partner_drift.h).
+  bool Admits(int64_t latest = kNeverDue) const;
   // Under lag injection: the places of groups in the steps that train on them. Null without.
   const Slots* slots() const { return slots_ ? &*slots_ : nullptr; }
   // Writes a ticket down as issued and returns its limit. Not `counted`: other policies train on it, this one doesn't.
   // `ticket` has its id, task, seed, episodes and reruns. `slot`: under lag injection, of a ticket that is counted.
-  proto::TicketLimit Issue(const proto::Ticket& ticket, bool counted, std::optional<uint64_t> slot = {});
+  proto::TicketLimit Issue(const proto::Ticket& ticket, bool counted, std::optional<uint64_t> slot = {},
+                           int64_t latest = kNeverDue);
   // The task that is next to be played again, if any.
   std::optional<Rerun> rerun() const { return reruns_.empty() ? std::nullopt : std::optional(reruns_.front()); }
   // It is being played again, with a ticket that counts for this policy.
   void TakeRerun() { reruns_.pop_front(); }
+  // Under a bound on partner drift: a ticket that counts for this policy, with the limits of all.
+  void NotePartners(const proto::Ticket& ticket);
+  // The oldest version of the partner that wrote, or may write, in a group that is still to be trained on.
+  std::optional<int64_t> OldestOf(const std::string& partner) const;
   bool Plays(uint64_t ticket) const { return in_flight_.contains(ticket); }
   void Reissue(uint64_t ticket);
   void CountDuplicate(uint32_t episodes) { ledger_.Duplicate(episodes); }
@@ -83,17 +89,23 @@ class Lane {
   void Arrive(const GroupPtr& group);
 
   // ---- batches
-  // Cuts the batch of the next step, when that is possible and none is in training.
+  // The consumption check, on what has arrived: rejects what the next step may not train on. `versions`: the newest of
+  // all policies.
+  void RejectLate(const std::vector<proto::PolicyVersion>& versions);
+  // Cuts the batch of the next step, when that is possible and none is in training, after the
+  // consumption check.
   bool TryCut(const std::vector<proto::PolicyVersion>& versions, double now);
+  // Whether TryCut would, but for groups that the check would reject first.
+  bool MayCut() const { return !batch_ && version_ && !complete() && batcher_.MayCut(next(), gate_); }
   // The batch of the step from version(), once it is cut, without its groups; the same until that step is over.
   const proto::Batch* batch() const { return batch_ ? &batch_->header : nullptr; }
   // The batch as the trainer gets it, the same each time: `batch` with its groups, and their frames.
   void FillBatch(proto::Batch* batch, std::vector<wire::Frame>* frames) const;
-  // Its groups, the versions and the time at which it was cut, and the version below which its tokens are masked out.
+  // Its groups, the versions and the time at which it was cut, and what of its tokens is masked out.
   const std::vector<Batcher::Entry>& batch_groups() const { return batch_->groups; }
   const std::vector<proto::PolicyVersion>& batch_versions() const { return batch_->versions; }
   double cut_s() const { return batch_->cut_s; }
-  int64_t mask_before() const { return batch_->mask_before; }
+  const Beyond& masked() const { return batch_->masked; }
   // The batch's step was not taken; the next batch is for the same step.
   void RejectBatch(const std::string& reason);
   size_t arrived() const { return batcher_.size(); }
@@ -105,6 +117,7 @@ class Lane {
 
   const std::string& policy() const { return options_.batcher.policy; }
   uint32_t bound() const { return options_.batcher.bound; }
+  std::optional<uint32_t> drift_bound() const { return options_.batcher.drift_bound; }
   proto::OnLimit on_limit() const { return options_.batcher.on_limit; }
   uint32_t groups_per_step() const { return options_.batcher.groups_per_step; }
   const Ledger& ledger() const { return ledger_; }
@@ -118,7 +131,7 @@ class Lane {
     std::vector<Batcher::Entry> groups;  // only these: copies of their headers would be as large again
     std::vector<proto::PolicyVersion> versions;
     double cut_s = 0;
-    int64_t mask_before = 0;
+    Beyond masked = {};
   };
 
   struct InFlight {  // of a ticket
@@ -133,14 +146,16 @@ class Lane {
   // One more group has to be issued in the ticket's place.
   void IssueAgain(uint64_t ticket);
   void Reject(const Batcher::Entry& entry, const std::string& reason);
+  void RejectDrifted(const Batcher::Entry& entry);
   void NoteOverBound(const std::vector<Batcher::Entry>& cut);
   // After a batch was cut without them: what on_limit says is done with groups that will be over the bound.
   void LeaveBehind();
   std::string GiveUp(const InFlight& ticket);
 
   LaneOptions options_;
-  Gate gate_;                         // groups in flight and in batcher_
-  std::map<uint64_t, int64_t> held_;  // by ticket: the due version that the gate has them under
+  Gate gate_;                              // groups in flight and in batcher_
+  std::map<uint64_t, int64_t> held_;       // by ticket: the due version that the gate has them under
+  std::map<uint64_t, Partners> partners_;  // of these, under a bound on partner drift
   Ledger ledger_;
   Batcher batcher_;
   WeightStore store_;

@@ -56,7 +56,7 @@ class Service final : public Outlet {
       : run_(run), clock_(clock), stop_(stop), journal_path_(JournalPath(run.run_folder, run.incarnation)) {}
 
   // `remains`: of an exchange that died, in whose place this one goes on.
-  absl::Status Open(zmq::context_t& context, const std::optional<Remains>& remains) {
+  absl::Status Open(wire::Network& network, const std::optional<Remains>& remains) {
     TANDEM_ASSIGN_OR_RETURN(metrics_, MetricsWriter::Create(run_.run_folder));
     TANDEM_ASSIGN_OR_RETURN(samples_, SampleEpisodes::Create(run_.run_folder, run_.config.train().steps()));
     const proto::TransportConfig& transport = run_.config.transport();
@@ -67,7 +67,7 @@ class Service final : public Outlet {
     options.silence_s = transport.silence_s();
     options.trainer_silence_s = transport.deadline_s();
     options.max_message_bytes = transport.max_message_bytes();
-    TANDEM_ASSIGN_OR_RETURN(server_, wire::Server::Bind(context, clock_, options));
+    TANDEM_ASSIGN_OR_RETURN(server_, network.Bind(clock_, options));
     // Only now: whoever has the endpoint may be writing.
     TANDEM_ASSIGN_OR_RETURN(EventWriter journal, EventWriter::Open(journal_path_));
     journal_.emplace(std::move(journal));
@@ -250,18 +250,18 @@ class Service final : public Outlet {
   std::unique_ptr<wire::Server> server_;
   std::unique_ptr<Exchange> exchange_;
   absl::Status failure_;
-  ServiceLoad load_{clock_.Now()};
+  ServiceLoad load_{clock_};
   double next_tick_s_ = 0, next_announcement_s_ = 0;
   std::optional<double> over_since_s_, told_since_s_;
 };
 
 }  // namespace
 
-absl::Status RunExchange(const ExchangeRun& run, zmq::context_t& context, const std::atomic<bool>& stop) {
+absl::Status RunExchange(const ExchangeRun& run, wire::Network& network, const std::atomic<bool>& stop) {
   TANDEM_ASSIGN_OR_RETURN(const std::optional<Remains> remains, FindRemains(run));
-  const RealClock clock(remains ? remains->clock_s : run.clock_offset_s);
-  Service service(run, clock, stop);
-  TANDEM_RETURN_IF_ERROR(service.Open(context, remains));
+  const std::unique_ptr<Clock> clock = network.MakeClock(remains ? remains->clock_s : run.clock_offset_s);
+  Service service(run, *clock, stop);
+  TANDEM_RETURN_IF_ERROR(service.Open(network, remains));
   return service.Serve();
 }
 

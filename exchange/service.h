@@ -10,10 +10,7 @@
 #include "absl/status/status.h"
 #include "exchange/stages.h"
 #include "proto/config.pb.h"
-
-namespace zmq {
-class context_t;
-}
+#include "proto/wire/network.h"
 
 namespace tandem {
 
@@ -37,6 +34,6 @@ struct ExchangeRun {
 // are told to write a checkpoint, workers to leave. Errors: the endpoint cannot be bound or a file not be opened
 // (named); kUnavailable: somebody has been missing for transport.connect_s ("no trainer of policy executor has joined
 // within 30 s"); whoever is there is told to stop first.
-absl::Status RunExchange(const ExchangeRun& run, zmq::context_t& context, const std::atomic<bool>& stop);
+absl::Status RunExchange(const ExchangeRun& run, wire::Network& network, const std::atomic<bool>& stop);
 
 }  // namespace tandem

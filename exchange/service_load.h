@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "base/cpu_time.h"
+#include "base/clock.h"
 #include "proto/metrics.pb.h"
 
 namespace tandem {
@@ -15,7 +15,8 @@ namespace tandem {
 // Adds up an interval. Thread-compatible.
 class ServiceLoad {
  public:
-  explicit ServiceLoad(double now) : began_s_(now), last_s_(now), cpu_s_(ProcessCpuSeconds()) {}
+  explicit ServiceLoad(const Clock& clock)
+      : clock_(clock), began_s_(clock.Now()), last_s_(began_s_), cpu_s_(clock.CpuSeconds()) {}
 
   // Nobody said anything from `from` to `to`; workers with room waited for a ticket because of these policies' gates.
   void Waited(double from, double to, const std::set<std::string>& held_up_by) {
@@ -28,7 +29,7 @@ class ServiceLoad {
   // Of the interval that ends now, and begins a new one.
   proto::ExchangeMetrics Take(double now, size_t tickets_waited_for) {
     proto::ExchangeMetrics line;
-    const double interval_s = now - std::exchange(began_s_, now), cpu_s = ProcessCpuSeconds();
+    const double interval_s = now - std::exchange(began_s_, now), cpu_s = clock_.CpuSeconds();
     line.set_interval_s(interval_s);
     line.set_cpu_s(cpu_s - std::exchange(cpu_s_, cpu_s));
     line.set_calls(std::exchange(calls_, 0));
@@ -41,6 +42,7 @@ class ServiceLoad {
   }
 
  private:
+  const Clock& clock_;
   double began_s_, last_s_, cpu_s_, idle_s_ = 0;
   uint32_t calls_ = 0;
   std::map<std::string, double> held_up_s_;

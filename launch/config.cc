@@ -44,7 +44,9 @@ absl::Status ApplySet(const std::string& set, proto::Config* config, KeyPlaces* 
   const std::string key = set.substr(0, equals);
   std::vector<std::string> may_be_added;
   for (const std::string& role : RoleNames()) may_be_added.push_back("roles." + role);
-  for (const auto& [policy, _] : config->policies()) may_be_added.push_back("lag." + policy);
+  for (const auto& [policy, _] : config->policies()) {
+    may_be_added.insert(may_be_added.end(), {"lag." + policy, "durations.trainers." + policy});
+  }
   return SetKey(key, set.substr(equals + 1), absl::StrCat("--set ", key), may_be_added, config, places);
 }
 

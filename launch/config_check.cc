@@ -86,6 +86,13 @@ absl::Status CheckPolicy(const LoadedConfig& loaded, const std::string& name, co
     return loaded.places.Error(at + "loss.name", absl::StrCat("there is no loss ", policy.loss().name(),
                                                               Suggestion(policy.loss().name(), known.losses)));
   }
+  if (policy.staleness().has_drift_bound() && loaded.config.policies_size() == 1) {
+    return loaded.places.Error(at + "staleness.drift_bound", "there is no other policy that could move on");
+  }
+  if (policy.staleness().has_drift_bound() && !loaded.config.lag().empty()) {
+    return loaded.places.Error(at + "staleness.drift_bound",
+                               "lag says which versions write and which step trains on it; expected one or the other");
+  }
   const proto::TrainConfig& train = loaded.config.train();
   if (policy.ranks() > train.groups_per_step()) {
     return loaded.places.Error(at + "ranks", absl::StrCat(policy.ranks(), " ranks cannot share a batch of ",
@@ -127,6 +134,22 @@ absl::Status CheckEnvironment(const LoadedConfig& loaded, const KnownNames& know
   return absl::OkStatus();
 }
 
+absl::Status CheckClock(const LoadedConfig& loaded) {
+  if (loaded.config.clock() == proto::REAL) return absl::OkStatus();
+  for (const auto& [policy, trainer] : loaded.config.durations().trainers()) {
+    if (loaded.config.policies().contains(policy)) continue;
+    return loaded.places.Error(
+        absl::StrCat("durations.trainers.", policy),
+        absl::StrCat("there is no policy ", policy, Suggestion(policy, AllPolicies(loaded.config))));
+  }
+  for (const auto& [policy, config] : loaded.config.policies()) {
+    if (config.ranks() == 1) continue;
+    return loaded.places.Error(absl::StrCat("policies.", policy, ".ranks"),
+                               "ranks wait for each other in real time; expected 1 with clock: virtual");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckTransport(const LoadedConfig& loaded) {
   const std::string& endpoint = loaded.config.transport().endpoint();
   if (endpoint == "auto") return absl::OkStatus();
@@ -157,6 +180,7 @@ absl::Status CheckConfig(const LoadedConfig& loaded, const KnownNames& known) {
     TANDEM_RETURN_IF_ERROR(CheckPolicy(loaded, policy, known));
   }
   TANDEM_RETURN_IF_ERROR(CheckEnvironment(loaded, known));
+  TANDEM_RETURN_IF_ERROR(CheckClock(loaded));
   return CheckTransport(loaded);
 }
 

@@ -284,13 +284,13 @@ absl::Status CheckEffectsBelow(const Message& message, const std::string& path, 
         TANDEM_RETURN_IF_ERROR(
             CheckEffectsBelow(*FindEntry(message, field, name), Join(below, name), places, flags_only));
       }
-    } else if (IsSection(field)) {
-      if (IsGiven(message, field)) {
-        TANDEM_RETURN_IF_ERROR(CheckEffectsBelow(reflection->GetMessage(message, field), below, places, flags_only));
+    } else if (IsGiven(message, field)) {
+      if (!HasEffect(message, field) && (!flags_only || places.FromFlag(below))) {
+        const std::string when = absl::StrReplaceAll(KeyOf(field).when(), {{"=", ": "}, {"|", " or "}});
+        return places.Error(below, absl::StrCat("has no effect here: it needs ", when));
       }
-    } else if (IsGiven(message, field) && !HasEffect(message, field) && (!flags_only || places.FromFlag(below))) {
-      return places.Error(below, absl::StrCat("has no effect here: it needs ",
-                                              absl::StrReplaceAll(KeyOf(field).when(), {{"=", ": "}, {"|", " or "}})));
+      if (!IsSection(field)) continue;
+      TANDEM_RETURN_IF_ERROR(CheckEffectsBelow(reflection->GetMessage(message, field), below, places, flags_only));
     }
   }
   return absl::OkStatus();

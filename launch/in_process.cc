@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <zmq.hpp>
 
@@ -12,8 +13,10 @@
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "base/status.h"
+#include "base/virtual_time.h"
 #include "launch/processes.h"
 #include "launch/stop_signals.h"
+#include "proto/wire/virtual_network.h"
 
 namespace tandem {
 namespace {
@@ -22,48 +25,63 @@ namespace {
 struct Part {
   std::string name;
   ChildSpec::Kind kind;
-  std::function<absl::Status(zmq::context_t&, const std::atomic<bool>&)> body;
+  std::function<absl::Status(wire::Network&, const std::atomic<bool>&)> body;
   absl::Mutex mutex;
   bool ended ABSL_GUARDED_BY(mutex) = false;
   absl::Status result ABSL_GUARDED_BY(mutex);
 };
 
+// Where the parts meet.
 struct Hall {
   RunSetup setup;
   zmq::context_t context{1};
+  std::unique_ptr<wire::Network> network;
+  std::optional<VirtualTime> time;  // under a virtual clock; parts enter it by their numbers
   std::atomic<bool> stop_exchange{false}, stop_others{false};
   std::vector<std::unique_ptr<Part>> parts;
 };
 
 void AddPart(Hall* hall, ChildSpec::Kind kind, const std::string& name,
-             std::function<absl::Status(zmq::context_t&, const std::atomic<bool>&)> body) {
+             std::function<absl::Status(wire::Network&, const std::atomic<bool>&)> body) {
   hall->parts.push_back(std::make_unique<Part>());
   hall->parts.back()->name = name;
   hall->parts.back()->kind = kind;
   hall->parts.back()->body = std::move(body);
 }
 
+void Join(Hall* hall) {
+  const proto::Config& config = hall->setup.loaded.config;
+  if (config.clock() == proto::REAL) {
+    hall->network = std::make_unique<wire::ZmqNetwork>(hall->context);
+    return;
+  }
+  hall->time.emplace(hall->parts.size());
+  const wire::MessageTimes times = {config.durations().message_s(), 1e-6 * config.durations().megabyte_s()};
+  hall->network = std::make_unique<wire::VirtualNetwork>(*hall->time, times);
+}
+
 std::shared_ptr<Hall> MakeHall(const RunSetup& setup) {
   auto hall = std::make_shared<Hall>();
   hall->setup = setup;
   const RunSetup& kept = hall->setup;
-  AddPart(
-      hall.get(), ChildSpec::kExchange, "exchange",
-      [&kept](zmq::context_t& context, const std::atomic<bool>& stop) { return RunExchangePart(kept, context, stop); });
+  AddPart(hall.get(), ChildSpec::kExchange, "exchange", [&kept](wire::Network& network, const std::atomic<bool>& stop) {
+    return RunExchangePart(kept, network, stop);
+  });
   for (const std::string& policy : PolicyNames(kept.loaded.config)) {
     for (uint32_t rank = 0; rank < kept.loaded.config.policies().at(policy).ranks(); ++rank) {
       AddPart(hall.get(), ChildSpec::kTrainer, absl::StrCat("trainer-", policy, "-", rank),
-              [&kept, policy, rank](zmq::context_t& context, const std::atomic<bool>& stop) {
-                return RunTrainerPart(kept, policy, rank, context, stop);
+              [&kept, policy, rank](wire::Network& network, const std::atomic<bool>& stop) {
+                return RunTrainerPart(kept, policy, rank, network, stop);
               });
     }
   }
   for (uint32_t index = 0; index < WorkerCount(kept.loaded.config, AvailableCores()); ++index) {
     AddPart(hall.get(), ChildSpec::kWorker, absl::StrCat("worker-", index),
-            [&kept, index](zmq::context_t& context, const std::atomic<bool>& stop) {
-              return RunWorkerPart(kept, index, context, stop);
+            [&kept, index](wire::Network& network, const std::atomic<bool>& stop) {
+              return RunWorkerPart(kept, index, network, stop);
             });
   }
+  Join(hall.get());
   return hall;
 }
 
@@ -74,7 +92,7 @@ class InProcessRun {
 
   absl::StatusOr<RunOutcome> Run() {
     std::vector<std::thread> threads;
-    for (const auto& part : hall_->parts) threads.emplace_back(Body, hall_, part.get());
+    for (size_t i = 0; i < hall_->parts.size(); ++i) threads.emplace_back(Body, hall_, i);
     while (!RunningNames().empty() && clock_.Now() < deadline_ && !killed_) {
       OnSignal(WaitForSignal(options_.tick_s));
       CheckEnds();
@@ -90,9 +108,12 @@ class InProcessRun {
   }
 
  private:
-  static void Body(std::shared_ptr<Hall> hall, Part* part) {
+  static void Body(std::shared_ptr<Hall> hall, size_t number) {
+    Part* part = hall->parts[number].get();
     const bool exchange = part->kind == ChildSpec::kExchange;
-    absl::Status result = part->body(hall->context, exchange ? hall->stop_exchange : hall->stop_others);
+    if (hall->time) hall->time->Enter(number);
+    absl::Status result = part->body(*hall->network, exchange ? hall->stop_exchange : hall->stop_others);
+    if (hall->time) hall->time->Leave();
     absl::MutexLock lock(&part->mutex);
     part->result = std::move(result);
     part->ended = true;

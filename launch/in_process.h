@@ -1,4 +1,5 @@
-// A run whose parts are threads of this process, over inproc endpoints: for debuggers and sanitizers.
+// A run whose parts are threads of this process: over inproc endpoints for debuggers and sanitizers, or one after the
+// other in virtual time.
 #pragma once
 
 #include "absl/status/statusor.h"

@@ -41,7 +41,7 @@ absl::StatusOr<RunSetup> Prepare(const ProcessFlags& flags) {
   return setup;
 }
 
-using Part = std::function<absl::Status(const RunSetup&, zmq::context_t&, const std::atomic<bool>&)>;
+using Part = std::function<absl::Status(const RunSetup&, wire::Network&, const std::atomic<bool>&)>;
 
 int RunPart(const ProcessFlags& flags, const std::string& who, const Part& part) {
   const absl::StatusOr<RunSetup> setup = Prepare(flags);
@@ -49,7 +49,8 @@ int RunPart(const ProcessFlags& flags, const std::string& who, const Part& part)
   StopSignals signals;  // before any other thread is started
   SetUpLogging(who, "info");
   zmq::context_t context(1);
-  const absl::Status status = part(*setup, context, signals.stop());
+  wire::ZmqNetwork network(context);
+  const absl::Status status = part(*setup, network, signals.stop());
   return status.ok() ? kExitFine : Failed(status);
 }
 
@@ -59,15 +60,15 @@ int RunExchangeProcess(const ProcessFlags& flags) { return RunPart(flags, "excha
 
 int RunTrainerProcess(const ProcessFlags& flags) {
   return RunPart(flags, absl::StrCat("trainer-", flags.policy, "-", flags.rank),
-                 [&](const RunSetup& setup, zmq::context_t& context, const std::atomic<bool>& stop) {
-                   return RunTrainerPart(setup, flags.policy, flags.rank, context, stop);
+                 [&](const RunSetup& setup, wire::Network& network, const std::atomic<bool>& stop) {
+                   return RunTrainerPart(setup, flags.policy, flags.rank, network, stop);
                  });
 }
 
 int RunWorkerProcess(const ProcessFlags& flags) {
   return RunPart(flags, absl::StrCat("worker-", flags.index),
-                 [&](const RunSetup& setup, zmq::context_t& context, const std::atomic<bool>& stop) {
-                   return RunWorkerPart(setup, flags.index, context, stop);
+                 [&](const RunSetup& setup, wire::Network& network, const std::atomic<bool>& stop) {
+                   return RunWorkerPart(setup, flags.index, network, stop);
                  });
 }
 

@@ -58,6 +58,7 @@ int AvailableCores() {
 
 uint32_t WorkerCount(const proto::Config& config, int cores) {
   if (config.rollout().workers() > 0) return config.rollout().workers();
+  if (config.clock() == proto::VIRTUAL) return 1;  // the same on every machine
   int64_t needed = 0;
   for (const auto& [name, policy] : config.policies()) needed += int64_t{policy.ranks()} * policy.threads();
   return static_cast<uint32_t>(std::max<int64_t>(1, cores - needed));

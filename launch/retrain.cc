@@ -73,7 +73,7 @@ class Retraining final : public JournalWalk {
       const std::vector<proto::PolicyVersion> at_batch(versions.begin(), versions.end());
       batch.header.clear_groups();
       batch.frames.clear();
-      FillBatch(entries, at_batch, lane.cut_s(), lane.incarnation(), lane.mask_before(), &batch.header, &batch.frames);
+      FillBatch(entries, at_batch, lane.cut_s(), lane.incarnation(), lane.masked(), &batch.header, &batch.frames);
     }
     team_.policy(policy).Given(std::move(batch));
   }

@@ -1,7 +1,6 @@
 #include "launch/run_setup.h"
 
 #include <filesystem>
-#include <zmq.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -22,7 +21,7 @@ absl::Status UnlessTold(absl::Status status, const std::atomic<bool>& stop) {
 
 }  // namespace
 
-absl::Status RunExchangePart(const RunSetup& setup, zmq::context_t& context, const std::atomic<bool>& stop) {
+absl::Status RunExchangePart(const RunSetup& setup, wire::Network& network, const std::atomic<bool>& stop) {
   ExchangeRun run;
   run.config = setup.loaded.config;
   run.run_name = std::filesystem::path(setup.run_folder).filename().string();
@@ -36,10 +35,10 @@ absl::Status RunExchangePart(const RunSetup& setup, zmq::context_t& context, con
     run.resume[policy] = {
         .purpose = name.sft ? proto::SFT : proto::TRAIN, .step = name.step, .incarnation = name.incarnation};
   }
-  return RunExchange(run, context, stop);
+  return RunExchange(run, network, stop);
 }
 
-absl::Status RunTrainerPart(const RunSetup& setup, const std::string& policy, uint32_t rank, zmq::context_t& context,
+absl::Status RunTrainerPart(const RunSetup& setup, const std::string& policy, uint32_t rank, wire::Network& network,
                             const std::atomic<bool>& stop) {
   TANDEM_ASSIGN_OR_RETURN(const TaskSource tasks, MakeTaskSource(setup.loaded));
   TrainerRun run;
@@ -55,10 +54,10 @@ absl::Status RunTrainerPart(const RunSetup& setup, const std::string& policy, ui
     run.resume_from = CheckpointFolder(setup.run_folder, policy, from->second);
   }
   run.rendezvous = RendezvousFile(setup, policy);
-  return UnlessTold(RunTrainer(run, context, stop), stop);
+  return UnlessTold(RunTrainer(run, network, stop), stop);
 }
 
-absl::Status RunWorkerPart(const RunSetup& setup, uint32_t index, zmq::context_t& context,
+absl::Status RunWorkerPart(const RunSetup& setup, uint32_t index, wire::Network& network,
                            const std::atomic<bool>& stop) {
   TANDEM_ASSIGN_OR_RETURN(const DecoderFactory factory, MakeDecoderFactory(setup.loaded.config.rollout()));
   WorkerRun run;
@@ -68,7 +67,7 @@ absl::Status RunWorkerPart(const RunSetup& setup, uint32_t index, zmq::context_t
   run.endpoint = setup.endpoint;
   run.build = BuildId();
   run.config_digest = ConfigDigest(setup.loaded.config);
-  return UnlessTold(RunWorker(run, context, factory, stop), stop);
+  return UnlessTold(RunWorker(run, network, factory, stop), stop);
 }
 
 std::string RendezvousFile(const RunSetup& setup, const std::string& policy) {

@@ -10,11 +10,8 @@
 
 #include "absl/status/status.h"
 #include "launch/config.h"
+#include "proto/wire/network.h"
 #include "trainer/checkpoint_list.h"
-
-namespace zmq {
-class context_t;
-}
 
 namespace tandem {
 
@@ -29,10 +26,10 @@ struct RunSetup {
 };
 
 // Each blocks until its part of the run is over or `stop` is set and it has left cleanly.
-absl::Status RunExchangePart(const RunSetup& setup, zmq::context_t& context, const std::atomic<bool>& stop);
-absl::Status RunTrainerPart(const RunSetup& setup, const std::string& policy, uint32_t rank, zmq::context_t& context,
+absl::Status RunExchangePart(const RunSetup& setup, wire::Network& network, const std::atomic<bool>& stop);
+absl::Status RunTrainerPart(const RunSetup& setup, const std::string& policy, uint32_t rank, wire::Network& network,
                             const std::atomic<bool>& stop);
-absl::Status RunWorkerPart(const RunSetup& setup, uint32_t index, zmq::context_t& context,
+absl::Status RunWorkerPart(const RunSetup& setup, uint32_t index, wire::Network& network,
                            const std::atomic<bool>& stop);
 
 std::string RendezvousFile(const RunSetup& setup, const std::string& policy);

@@ -119,6 +119,7 @@ int Train(TrainFlags flags) {
   absl::StatusOr<PrivateFolder> private_folder = PrivateFolder::Make();
   if (!private_folder.ok()) return Failed(private_folder.status());
   setup.private_folder = private_folder->path();
+  flags.in_process |= setup.loaded.config.clock() == proto::VIRTUAL;
   const std::string& endpoint = setup.loaded.config.transport().endpoint();
   setup.endpoint = flags.in_process     ? "inproc://exchange"
                    : endpoint == "auto" ? absl::StrCat("ipc://", private_folder->path(), "/exchange")

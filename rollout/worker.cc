@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/cpu_time.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "exchange/link.h"
@@ -34,7 +33,7 @@ class Worker {
         clock_(*clock),
         weights_(cast, link),
         interval_began_s_(clock->Now()),
-        interval_cpu_s_(ProcessCpuSeconds()) {}
+        interval_cpu_s_(clock->CpuSeconds()) {}
 
   absl::Status Work(const std::atomic<bool>& stop) {
     for (const proto::PolicyVersion& v : link_.welcome().versions()) weights_.HeardOf(v.policy(), v.version());
@@ -43,7 +42,7 @@ class Worker {
       weights_.Fetch();
       AskForTickets();
       TANDEM_RETURN_IF_ERROR(StartGroups());
-      cast_.Step();
+      if (cast_.Step() > 0) clock_.Spend(run_.config.durations().decode_step_s());
       TANDEM_RETURN_IF_ERROR(CollectGroups());
       SubmitGroups();
       if (clock_.Now() - interval_began_s_ >= kReportEvery_s) Report();
@@ -166,7 +165,7 @@ class Worker {
     metrics_.set_tokens_per_s(static_cast<double>(tokens - tokens_reported_) / interval_s);
     metrics_.set_wait_share(waited_s_ / interval_s);
     metrics_.set_tool_share(waited_for_tools_s_ / interval_s);
-    const double cpu_s = ProcessCpuSeconds();
+    const double cpu_s = clock_.CpuSeconds();
     metrics_.set_cpu_s(cpu_s - std::exchange(interval_cpu_s_, cpu_s));
     metrics_.set_groups_in_play(static_cast<uint32_t>(playing_.size()));
     metrics_.set_swaps(weights_.installed() - swaps_reported_);
@@ -223,20 +222,20 @@ absl::Status CheckTasks(const proto::Config& config, const Environment& environm
 
 }  // namespace
 
-absl::Status RunWorker(const WorkerRun& run, zmq::context_t& context, DecoderFactory factory,
+absl::Status RunWorker(const WorkerRun& run, wire::Network& network, DecoderFactory factory,
                        const std::atomic<bool>& stop) {
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment,
                           MakeEnvironment(run.config.environment(), run.config.seed(), run.config_folder));
   TANDEM_RETURN_IF_ERROR(CheckTasks(run.config, *environment));
-  const RealClock connecting;
-  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<wire::Client> client,
-                          wire::Client::Connect(context, connecting, OptionsOf(run, stop)));
+  const std::unique_ptr<Clock> connecting = network.MakeClock(0);
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<wire::Client> client, network.Connect(*connecting, OptionsOf(run, stop)));
   WorkerLink link(std::move(client));
-  const RealClock clock(link.welcome().clock_s());  // the run's, for the times of turns
+  const std::unique_ptr<Clock> clock =
+      network.MakeClock(link.welcome().clock_s());  // the run's, for the times of turns
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Cast> cast,
-                          Cast::CreateForRun(run.config, *environment, clock, factory));
+                          Cast::CreateForRun(run.config, *environment, *clock, factory));
   cast->LetToolsTakeTime();
-  return WorkOverLink(run, link, *cast, clock, stop);
+  return WorkOverLink(run, link, *cast, *clock, stop);
 }
 
 absl::Status WorkOverLink(const WorkerRun& run, WorkerLink& link, Cast& cast, const Clock& clock,

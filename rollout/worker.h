@@ -8,11 +8,8 @@
 #include "base/clock.h"
 #include "exchange/link.h"
 #include "proto/config.pb.h"
+#include "proto/wire/network.h"
 #include "rollout/cast.h"
-
-namespace zmq {
-class context_t;
-}
 
 namespace tandem {
 
@@ -28,7 +25,7 @@ struct WorkerRun {
 // Returns when the run is finished, or `stop` is set. One thread: the engines' steps, and between them what the
 // exchange says. Waits for nothing but the exchange, and only when it has nothing to play. Errors name the key, the
 // endpoint or the ticket.
-absl::Status RunWorker(const WorkerRun& run, zmq::context_t& context, DecoderFactory factory,
+absl::Status RunWorker(const WorkerRun& run, wire::Network& network, DecoderFactory factory,
                        const std::atomic<bool>& stop);
 
 // The same over a link that stands, with a cast that was made for the run and the run's clock.

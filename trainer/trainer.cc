@@ -8,12 +8,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
-#include "base/cpu_time.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "exchange/link.h"
 #include "policy/device.h"
-#include "proto/wire/client.h"
 #include "trainer/checkpoint.h"
 #include "trainer/collective.h"
 #include "trainer/model_shape.h"
@@ -30,10 +28,18 @@ std::string DeviceWord(proto::Device device) {
   return device == proto::AUTO ? "auto" : device == proto::CUDA ? "cuda" : "cpu";
 }
 
+// Of a step in virtual time.
+double StepSeconds(const proto::DurationsConfig& durations, const std::string& policy, proto::Purpose purpose) {
+  const auto found = durations.trainers().find(policy);
+  const proto::TrainerDurationsConfig& of =
+      found == durations.trainers().end() ? proto::TrainerDurationsConfig::default_instance() : found->second;
+  return purpose == proto::SFT ? of.sft_step_s() : of.step_s();
+}
+
 // A call that is given up because of `stop`: the loop finds out by itself, on all ranks at once.
 absl::Status UnlessCancelled(absl::Status status) { return absl::IsCancelled(status) ? absl::OkStatus() : status; }
 
-absl::StatusOr<std::unique_ptr<TrainerLink>> Connect(const TrainerRun& run, zmq::context_t& context, const Clock& clock,
+absl::StatusOr<std::unique_ptr<TrainerLink>> Connect(const TrainerRun& run, wire::Network& network, const Clock& clock,
                                                      const std::atomic<bool>& stop) {
   const proto::TransportConfig& transport = run.config.transport();
   wire::ClientOptions options{.endpoint = run.endpoint,
@@ -51,14 +57,14 @@ absl::StatusOr<std::unique_ptr<TrainerLink>> Connect(const TrainerRun& run, zmq:
   options.hello.set_build(run.build);
   options.hello.set_config_digest(run.config_digest);
   options.hello.set_pid(getpid());
-  TANDEM_ASSIGN_OR_RETURN(auto client, wire::Client::Connect(context, clock, std::move(options)));
+  TANDEM_ASSIGN_OR_RETURN(auto client, network.Connect(clock, std::move(options)));
   return std::make_unique<TrainerLink>(std::move(client), transport.chunk_bytes());
 }
 
 // What one rank of a trainer holds, and where in its life it stands.
 class Trainer {
  public:
-  static absl::StatusOr<std::unique_ptr<Trainer>> Open(const TrainerRun& run, zmq::context_t& context,
+  static absl::StatusOr<std::unique_ptr<Trainer>> Open(const TrainerRun& run, wire::Network& network,
                                                        const std::atomic<bool>& stop);
 
   // Each goes on from position() until its stage is over or the run stops. Returns whether the run goes on.
@@ -77,7 +83,8 @@ class Trainer {
  private:
   enum class Next { kStep, kStageOver, kLeave };
 
-  Trainer(const TrainerRun& run, const std::atomic<bool>& stop) : run_(run), stop_(stop) {}
+  Trainer(const TrainerRun& run, std::unique_ptr<Clock> clock, const std::atomic<bool>& stop)
+      : run_(run), stop_(stop), clock_(std::move(clock)) {}
   absl::Status Restore();
   // Waits for the batch of the step at position_. All ranks come to the same answer.
   absl::StatusOr<Next> Await(proto::Purpose purpose, TrainingBatch& batch);
@@ -86,7 +93,7 @@ class Trainer {
 
   const TrainerRun& run_;
   const std::atomic<bool>& stop_;
-  const RealClock clock_;
+  const std::unique_ptr<Clock> clock_;
   std::string device_;
   std::unique_ptr<Collective> collective_;
   std::unique_ptr<TrainerLink> link_;
@@ -97,14 +104,14 @@ class Trainer {
   double last_cpu_s_ = 0;
 };
 
-absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Open(const TrainerRun& run, zmq::context_t& context,
+absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Open(const TrainerRun& run, wire::Network& network,
                                                        const std::atomic<bool>& stop) {
   const auto found = run.config.policies().find(run.policy);
   if (found == run.config.policies().end()) {
     return absl::InvalidArgumentError(absl::StrCat("policies: '", run.policy, "' is not in the configuration"));
   }
   const proto::PolicyConfig& config = found->second;
-  std::unique_ptr<Trainer> t(new Trainer(run, stop));
+  std::unique_ptr<Trainer> t(new Trainer(run, network.MakeClock(0), stop));
   TANDEM_ASSIGN_OR_RETURN(t->device_, ResolveDevice(DeviceWord(config.device())));
   at::set_num_threads(static_cast<int>(config.threads()));
   TANDEM_ASSIGN_OR_RETURN(t->collective_, MakeCollective({.who = absl::StrCat("trainer ", run.policy),
@@ -113,7 +120,7 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Open(const TrainerRun& run, zm
                                                           .rendezvous = run.rendezvous,
                                                           .timeout_s = run.config.transport().deadline_s()},
                                                          t->device_));
-  TANDEM_ASSIGN_OR_RETURN(t->link_, Connect(run, context, t->clock_, stop));
+  TANDEM_ASSIGN_OR_RETURN(t->link_, Connect(run, network, *t->clock_, stop));
   if (stop) return absl::CancelledError("told to stop before the first step");  // nothing is learned, nothing kept
   TANDEM_ASSIGN_OR_RETURN(t->updater_, Updater::Create({.policy = run.policy,
                                                         .config = config,
@@ -125,8 +132,8 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Open(const TrainerRun& run, zm
                                                        *t->collective_));
   t->position_ = {t->link_->welcome().incarnation(), /*sft=*/true, /*step=*/0};
   if (!run.resume_from.empty()) TANDEM_RETURN_IF_ERROR(t->Restore());
-  t->last_metrics_s_ = t->clock_.Now();
-  t->last_cpu_s_ = ProcessCpuSeconds();
+  t->last_metrics_s_ = t->clock_->Now();
+  t->last_cpu_s_ = t->clock_->CpuSeconds();
   return t;
 }
 
@@ -207,14 +214,14 @@ absl::StatusOr<Trainer::Next> Trainer::Await(proto::Purpose purpose, TrainingBat
   // One rank may have seen `stop`, or been told to leave, when another had not: they leave together.
   TANDEM_ASSIGN_OR_RETURN(const bool stopped, AnyRank(*collective_, stop_.load(), device_));
   if (stopped) return Next::kLeave;
-  const double asked_s = clock_.Now();
+  const double asked_s = clock_->Now();
   auto answer = link_->NextBatch(purpose, position_.step);
   while (answer.ok() && answer->header.publish_again()) {
     TANDEM_RETURN_IF_ERROR(PublishStart());
     answer = link_->NextBatch(purpose, position_.step);
   }
   TANDEM_RETURN_IF_ERROR(UnlessCancelled(answer.status()));
-  waited_s_ = clock_.Now() - asked_s;
+  waited_s_ = clock_->Now() - asked_s;
   const bool told = !answer.ok() || answer->header.stopping();
   TANDEM_ASSIGN_OR_RETURN(const bool leave, AnyRank(*collective_, told, device_));
   if (leave) return Next::kLeave;
@@ -224,15 +231,16 @@ absl::StatusOr<Trainer::Next> Trainer::Await(proto::Purpose purpose, TrainingBat
 }
 
 absl::StatusOr<StepResult> Trainer::TimedStep(const TrainingBatch& batch) {
-  const double start_s = clock_.Now();
+  const double start_s = clock_->Now();
   TANDEM_ASSIGN_OR_RETURN(StepResult result, updater_->Step(batch));
-  const double end_s = clock_.Now();
+  clock_->Spend(StepSeconds(run_.config.durations(), run_.policy, batch.header.purpose()));
+  const double end_s = clock_->Now();
   const double whole_s = end_s - last_metrics_s_;
   result.metrics.set_step_s(whole_s);
   if (whole_s > 0) result.metrics.set_wait_share(waited_s_ / whole_s);
   if (end_s > start_s) result.metrics.set_tokens_per_s(static_cast<double>(result.tokens) / (end_s - start_s));
   last_metrics_s_ = end_s;
-  const double cpu_s = ProcessCpuSeconds();
+  const double cpu_s = clock_->CpuSeconds();
   result.metrics.set_cpu_s(cpu_s - std::exchange(last_cpu_s_, cpu_s));
   return result;
 }
@@ -252,8 +260,8 @@ proto::Version Trainer::version() const {
 
 }  // namespace
 
-absl::Status RunTrainer(const TrainerRun& run, zmq::context_t& context, const std::atomic<bool>& stop) {
-  TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer, Trainer::Open(run, context, stop));
+absl::Status RunTrainer(const TrainerRun& run, wire::Network& network, const std::atomic<bool>& stop) {
+  TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer, Trainer::Open(run, network, stop));
   if (trainer->in_warm_start()) {
     TANDEM_ASSIGN_OR_RETURN(const bool goes_on, trainer->WarmStart());
     if (!goes_on) {

@@ -7,10 +7,7 @@
 
 #include "absl/status/status.h"
 #include "proto/config.pb.h"
-
-namespace zmq {
-class context_t;
-}
+#include "proto/wire/network.h"
 
 namespace tandem {
 
@@ -30,6 +27,6 @@ struct TrainerRun {
 // Learns until the warm start and all steps are done, or the exchange says that the run stops, or `stop` is set (looked
 // at between steps); then writes a checkpoint and returns OK. Blocks. Errors name what was missing: the exchange, a
 // rank, a device, a file of the checkpoint that is resumed from; kAborted after several non-finite steps in a row.
-absl::Status RunTrainer(const TrainerRun& run, zmq::context_t& context, const std::atomic<bool>& stop);
+absl::Status RunTrainer(const TrainerRun& run, wire::Network& network, const std::atomic<bool>& stop);
 
 }  // namespace tandem

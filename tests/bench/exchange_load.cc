@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "exchange/service.h"
+#include "launch/allocator.h"
 #include "tests/bench/cpu_time.h"
 #include "tests/bench/process_usage.h"
 #include "tests/bench/synthetic_team.h"
@@ -73,7 +74,8 @@ int ExchangeProcess(const Options& options, const std::string& folder) {
   run.config.mutable_train()->set_group_size(static_cast<uint32_t>(options.at("episodes")));
   run.config.mutable_evaluation()->set_episodes(0);
   zmq::context_t context;
-  const absl::Status status = RunExchange(run, context, stop);
+  wire::ZmqNetwork network(context);
+  const absl::Status status = RunExchange(run, network, stop);
   if (!status.ok()) std::fprintf(stderr, "exchange: %s\n", status.ToString().c_str());
   return status.ok() ? 0 : 1;
 }
@@ -168,6 +170,7 @@ void Main(const Options& options) {
 }  // namespace tandem
 
 int main(int argc, char** argv) {
+  tandem::KeepFreedMemory();
   tandem::Main(tandem::Parse(argc, argv));
   return 0;
 }

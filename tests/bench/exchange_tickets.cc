@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "exchange/exchange.h"
+#include "launch/allocator.h"
 #include "tests/bench/cpu_time.h"
 #include "tests/bench/process_usage.h"
 #include "tests/bench/synthetic_group.h"
@@ -206,6 +207,7 @@ void Main(int rounds, size_t fewest, size_t most, size_t groups_per_step, const 
 }  // namespace tandem
 
 int main(int argc, char** argv) {
+  tandem::KeepFreedMemory();
   const auto argument = [&](int i, size_t otherwise) {
     return argc > i ? std::strtoull(argv[i], nullptr, 10) : otherwise;
   };

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "exchange/journal.h"
+#include "launch/allocator.h"
 #include "tests/bench/cpu_time.h"
 
 namespace tandem {
@@ -72,6 +73,7 @@ void Main(const std::string& path, double run_s, int rounds) {
 }  // namespace tandem
 
 int main(int argc, char** argv) {
+  tandem::KeepFreedMemory();
   if (argc < 2) return 2;
   tandem::Main(argv[1], argc > 2 ? std::atof(argv[2]) : 0, argc > 3 ? std::atoi(argv[3]) : 5);
   return 0;

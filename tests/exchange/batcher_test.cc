@@ -112,7 +112,7 @@ TEST(FillBatchTest, SaysWhatTheVersionsWereAndHowLongGroupsWaited) {
   version.set_policy("p");
   proto::Batch batch;
   std::vector<wire::Frame> frames;
-  FillBatch({{6, WrittenBy{5, 5}, group}}, {version}, /*now=*/5, /*incarnation=*/0, /*mask_before=*/0, &batch, &frames);
+  FillBatch({{6, WrittenBy{5, 5}, group}}, {version}, /*now=*/5, /*incarnation=*/0, /*beyond=*/{}, &batch, &frames);
   EXPECT_EQ(batch.groups(0).at_batch_size(), 1);
   EXPECT_EQ(batch.groups(0).queued_s(), 3);
   EXPECT_EQ(frames.size(), 1u);
@@ -136,7 +136,7 @@ TEST(FillBatchTest, MasksTheTokensOfThePolicyThatAreTooOld) {
   proto::Batch batch;
   batch.set_policy("p");
   std::vector<wire::Frame> frames;
-  FillBatch({{7, WrittenBy{3, 5}, group}}, {}, /*now=*/0, /*incarnation=*/0, /*mask_before=*/5, &batch, &frames);
+  FillBatch({{7, WrittenBy{3, 5}, group}}, {}, /*now=*/0, /*incarnation=*/0, {.before = 5}, &batch, &frames);
   ASSERT_EQ(frames.size(), kFramesPerGroup);
   EXPECT_EQ(*frames[kLossMask], std::string("\1\1\1\1\0\0\0\1", 8));
   EXPECT_EQ(*frames[kIds], "unchanged");
@@ -145,15 +145,16 @@ TEST(FillBatchTest, MasksTheTokensOfThePolicyThatAreTooOld) {
 
 TEST(FillBatchTest, WhatWasMaskedStaysSo) {
   const auto group = GroupWithMask(std::string(8, '\0'));
-  EXPECT_EQ(*MaskBefore(*group, "p", 0, 4)[kLossMask], std::string(8, '\0'));
+  EXPECT_EQ(*MaskBeyond(*group, "p", 0, {.before = 4}, {})[kLossMask], std::string(8, '\0'));
 }
 
 TEST(ArrivedGroupTest, CountsTheTokensBeforeAVersion) {
   const auto group = MakeGroup(1, "p", {3, 4, 4, 5});
-  EXPECT_EQ(TokensBefore(group->header, "p", 0, 3), 0u);
-  EXPECT_EQ(TokensBefore(group->header, "p", 0, 5), 3u);
-  EXPECT_EQ(TokensBefore(group->header, "p", /*incarnation=*/1, 0), 4u);  // of another incarnation: all are older
-  EXPECT_EQ(TokensBefore(group->header, "other", 0, 5), 0u);
+  EXPECT_EQ(TokensBeyond(group->header, "p", 0, {.before = 3}, {}), 0u);
+  EXPECT_EQ(TokensBeyond(group->header, "p", 0, {.before = 5}, {}), 3u);
+  EXPECT_EQ(TokensBeyond(group->header, "p", /*incarnation=*/1, {.before = 0}, {}),
+            4u);  // of another incarnation: all are older
+  EXPECT_EQ(TokensBeyond(group->header, "other", 0, {.before = 5}, {}), 0u);
 }
 
 TEST_F(BatcherTest, MaskTakesOutOnlyWhatHasNoTokenWithinTheBound) {

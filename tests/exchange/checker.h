@@ -125,6 +125,7 @@ class Checker {
     tandem::Saw(&seen_, line.reason());
     std::set<std::string> allowed = {"non_finite"};
     if (!obedient_) allowed.insert("stale");
+    if (!obedient_ || OnLimitOf(line.policy()) != proto::PACE) allowed.insert("drift");
     switch (OnLimitOf(line.policy())) {
       case proto::DROP:
         allowed.insert("dropped");
@@ -219,24 +220,39 @@ class Checker {
     }
   }
 
+  // Whether a partner is further from what it wrote in the episode than the policy's bound on drift.
+  bool Drifted(const std::string& policy, const proto::Episode& episode) const {
+    const proto::StalenessConfig& staleness = config_.policies().at(policy).staleness();
+    if (!staleness.has_drift_bound()) return false;
+    for (const proto::Turn& turn : episode.turns()) {
+      if (turn.policy() == policy) continue;
+      for (const proto::VersionRun& run : turn.version_runs()) {
+        if (books_.at(turn.policy()).version > run.version().number() + staleness.drift_bound()) return true;
+      }
+    }
+    return false;
+  }
+
   void CheckAges(const proto::Batch& batch, const proto::Group& group, const std::string& mask,
                  const std::string& name) {
     const uint32_t bound = config_.policies().at(batch.policy()).staleness().bound();
     const proto::OnLimit on_limit = OnLimitOf(batch.policy());
     size_t token = 0;
     for (const proto::Episode& episode : group.episodes()) {
+      const bool drifted = Drifted(batch.policy(), episode);
       for (const proto::Turn& turn : episode.turns()) {
         if (turn.version_runs_size() > 1) Saw(kMixed);
         for (const proto::VersionRun& run : turn.version_runs()) {
           const uint32_t number = run.version().number();
           const bool ours = turn.policy() == batch.policy();
-          const bool over = ours && batch.step() > number + bound;
+          const bool over = ours && (batch.step() > number + bound || drifted);
           const bool masked = mask.find('\1', token) >= token + run.count();
           if (ours && number > batch.step()) Violated(absl::StrCat(name, "a token of the future"));
           if (ours) CheckLag(batch, number, name);
           if (over) books_.at(batch.policy()).over += run.count();
           if (over && !masked && on_limit != proto::ACCEPT) {
-            Violated(absl::StrCat(name, "a token of version ", number, ", older than ", bound));
+            Violated(absl::StrCat(name, "a token of version ", number,
+                                  drifted ? ", whose partner has moved on" : absl::StrCat(", older than ", bound)));
           }
           if (masked && !over) Violated(absl::StrCat(name, "a token within the bound is masked"));
           if (masked && on_limit != proto::MASK) Violated(absl::StrCat(name, "a token is masked"));

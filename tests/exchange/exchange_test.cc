@@ -374,6 +374,20 @@ TEST_F(ExchangeTest, AResumedRunOpensAnotherIncarnation) {
   EXPECT_EQ(Tickets(8).size(), 2u);  // in their place
 }
 
+TEST_F(ExchangeTest, WhatWasIssuedBeforeTheRunWasResumedIsOrphanedAndCountsForNothing) {
+  options_.incarnation = 3;
+  options_.resume = {{"solo", {proto::TRAIN, 1}}};
+  Start();
+  Publish(1);
+  const auto tickets = Tickets(8);
+  const std::string ledger = exchange_->lane("solo").ledger().Metrics().ShortDebugString();
+  proto::Ticket abandoned = tickets[0];  // of the same number, and still played by somebody
+  abandoned.set_incarnation(2);
+  EXPECT_EQ(Submit(abandoned, 1), "orphaned");
+  EXPECT_EQ(exchange_->lane("solo").ledger().Metrics().ShortDebugString(), ledger);
+  EXPECT_EQ(Submit(tickets[0], 1), "accepted");
+}
+
 TEST_F(ExchangeTest, OnlyThePolicysOwnRankZeroPublishes) {
   Start();
   proto::Header begin;

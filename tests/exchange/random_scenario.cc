@@ -40,6 +40,16 @@ Scenario Ordinary(uint64_t seed) {
   return s;
 }
 
+// A bound on partner drift for some policies, of its own random numbers.
+void AddDrift(Scenario* s) {
+  RandomStream random(MixKey(s->seed, 5));
+  for (const std::string& policy : PoliciesOf(s->config)) {
+    if (s->config.policies_size() < 2 || random.Below(4) > 0) continue;
+    const uint32_t bound = std::vector<uint32_t>{0, 1, 2, 5}[random.Below(4)];
+    (*s->config.mutable_policies())[policy].mutable_staleness()->set_drift_bound(bound);
+  }
+}
+
 void AddDeaths(Scenario* s) {
   RandomStream random(MixKey(s->seed, 3));
   s->exchange_dies = random.Below(3) == 0 ? 0 : 0.002;
@@ -50,6 +60,7 @@ void AddLag(Scenario* s) {
   RandomStream random(MixKey(s->seed, 2));
   for (const std::string& policy : PoliciesOf(s->config)) {
     SetBound(s, policy, 8, proto::PACE);
+    (*s->config.mutable_policies())[policy].mutable_staleness()->clear_drift_bound();
     proto::LagConfig& lag = (*s->config.mutable_lag())[policy];
     const auto most = static_cast<uint32_t>(random.Below(9));
     switch (random.Below(3)) {
@@ -82,6 +93,7 @@ Kind KindOf(uint64_t seed) {
 
 Scenario RandomScenario(Kind kind, uint64_t seed) {
   Scenario s = Ordinary(seed);
+  AddDrift(&s);
   switch (kind) {
     case Kind::kOrdinary:
       break;

@@ -50,7 +50,7 @@ class ServiceTest : public ::testing::Test {
   void StartExchange() {
     std::promise<std::string> bound;
     run_.on_bound = [&](const std::string& endpoint) { bound.set_value(endpoint); };
-    result_ = std::async(std::launch::async, [this] { return RunExchange(run_, context_, stop_); });
+    result_ = std::async(std::launch::async, [this] { return RunExchange(run_, network_, stop_); });
     endpoint_ = bound.get_future().get();
     run_.on_bound = nullptr;
   }
@@ -166,6 +166,7 @@ class ServiceTest : public ::testing::Test {
   ExchangeRun run_;
   RealClock clock_;
   zmq::context_t context_;
+  wire::ZmqNetwork network_{context_};
   std::atomic<bool> stop_{false};
   std::future<absl::Status> result_;
   std::string endpoint_;
@@ -251,7 +252,7 @@ TEST_F(ServiceTest, AnEndpointInUseIsNamed) {
   run_.endpoint = "tcp://127.0.0.1:*";
   StartExchange();
   run_.endpoint = endpoint_;
-  const absl::Status status = RunExchange(run_, context_, stop_);
+  const absl::Status status = RunExchange(run_, network_, stop_);
   EXPECT_FALSE(status.ok());
   EXPECT_THAT(std::string(status.message()), HasSubstr(endpoint_));
   stop_ = true;

@@ -28,6 +28,7 @@ void AddPolicyMoves(std::vector<Move>* moves, const std::string& policy) {
   moves->push_back([=](Scenario* s) { of(s).mutable_staleness()->set_on_limit(proto::PACE); });
   moves->push_back([=](Scenario* s) { s->config.mutable_lag()->erase(policy); });
   moves->push_back([=](Scenario* s) { of(s).mutable_staleness()->set_reruns(0); });
+  moves->push_back([=](Scenario* s) { of(s).mutable_staleness()->clear_drift_bound(); });
   moves->push_back([=](Scenario* s) { of(s).set_ranks(1); });
   moves->push_back([=](Scenario* s) {
     if (s->step_s.contains(policy)) s->step_s[policy] = 1;

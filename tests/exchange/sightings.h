@@ -27,6 +27,7 @@ enum Sight : size_t {
   kMasked,
   kAccepted,
   kStale,
+  kDrift,
   kSights,
 };
 
@@ -50,6 +51,7 @@ inline constexpr std::string_view kSightNames[kSights] = {
     "masked",
     "accepted",
     "stale",
+    "drift",
 };
 
 using Sightings = std::array<uint64_t, kSights>;

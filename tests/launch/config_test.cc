@@ -119,6 +119,20 @@ TEST_F(ConfigTest, AKeyGivenTwiceIsAnError) {
   EXPECT_EQ(ErrorOf("policies:\n  planner:\n  planner:\n"), "x.yaml:3: policies.planner: given twice");
 }
 
+TEST_F(ConfigTest, ABoundOnDriftNeedsAPartnerAndNoLag) {
+  const std::string bound = "policies.planner.staleness.drift_bound=2";
+  EXPECT_EQ(ErrorOf(kBase, {bound}), "");
+  EXPECT_THAT(ErrorOf(kBase, {bound, "lag.planner.constant=1"}), HasSubstr("staleness.drift_bound: lag says which"));
+}
+
+TEST_F(ConfigTest, AVirtualClockNeedsKnownPoliciesOfOneRank) {
+  EXPECT_EQ(ErrorOf(kBase, {"clock=virtual", "durations.trainers.planner.step_s=2"}), "");
+  EXPECT_EQ(ErrorOf(std::string(kBase) + "clock: virtual\ndurations:\n  trainers:\n    plannr: {}\n"),
+            "x.yaml:7: durations.trainers.plannr: there is no policy plannr; did you mean planner?");
+  EXPECT_THAT(ErrorOf(kBase, {"clock=virtual", "policies.planner.ranks=2"}), HasSubstr("policies.planner.ranks: "));
+  EXPECT_THAT(ErrorOf(kBase, {"durations.decode_step_s=2"}), HasSubstr("it needs clock: virtual"));
+}
+
 TEST_F(ConfigTest, AKeyWithoutEffectIsAnError) {
   const std::string text = "policies:\n  planner:\n    loss:\n      name: grpo\n      importance_cap: 5\n  executor:\n";
   EXPECT_EQ(ErrorOf(text),
@@ -220,7 +234,8 @@ TEST_F(ConfigTest, TheResolvedConfigurationReadsBackToTheSame) {
 
 TEST_F(ConfigTest, EveryKeyIsDocumentedAndSoItIsPrinted) {
   // Or the keys below them are not there.
-  const std::vector<std::string> sets = {"lag.planner.heavy_tail={}", "environment.tool={}"};
+  const std::vector<std::string> sets = {"lag.planner.heavy_tail={}", "environment.tool={}", "clock=virtual",
+                                         "durations.trainers.planner={}"};
   const auto loaded = LoadConfig({.file = Write(kBase), .sets = sets, .seed = std::nullopt});
   ASSERT_TRUE(loaded.ok());
   const std::string text = WriteYaml(loaded->config, {.documented = true});

@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 
 constexpr double kRound_s = 0.002, kTurn_s = 0.0005;   // CPU seconds: a round costs as much as four turns
 constexpr double kFixed_s = 0.004, kToken_s = 0.0001;  // of a step, and of each of its tokens
-constexpr int kStepsMade = 40, kGroupsMade = 4, kTokensOfTurn = 10;
+constexpr int kStepsMade = 40, kFittedGroups = 4, kTokensOfTurn = 10;
 
 // A run with one worker, which plays one group at a time: of 8 and of 32 turns, in turn.
 class FittedWorkTest : public ::testing::Test {
@@ -31,7 +31,7 @@ class FittedWorkTest : public ::testing::Test {
     policy.mutable_staleness()->set_bound(2);
     policy.mutable_model()->set_hidden(64);
     config_.mutable_train()->set_steps(kStepsMade);
-    config_.mutable_train()->set_groups_per_step(kGroupsMade);
+    config_.mutable_train()->set_groups_per_step(kFittedGroups);
     config_.mutable_train()->set_group_size(1);
     config_.mutable_rollout()->set_groups_in_play(8);
   }
@@ -43,7 +43,7 @@ class FittedWorkTest : public ::testing::Test {
     opening.mutable_opening()->set_incarnation(1);
     ASSERT_TRUE(writer->Append(opening).ok());
     double now = 10;  // the warm start took as long
-    for (int i = 0; i < kStepsMade * kGroupsMade; ++i) {
+    for (int i = 0; i < kStepsMade * kFittedGroups; ++i) {
       const int turns = i % 2 == 0 ? 8 : 32;
       const double round_s = kRound_s + turns * kTurn_s;
       proto::Header header;
@@ -71,7 +71,7 @@ class FittedWorkTest : public ::testing::Test {
   void WriteMetrics(int steps, bool cpu = true) {
     std::ofstream out(folder_ + "/metrics.jsonl");
     const auto line = [&out](const nlohmann::json& json) { out << json.dump() << "\n"; };
-    const double groups = kStepsMade * kGroupsMade, turns = groups * 20;  // 8 and 32 in turn
+    const double groups = kStepsMade * kFittedGroups, turns = groups * 20;  // 8 and 32 in turn
     const double tokens = turns * kTokensOfTurn, rounds = groups * kTokensOfTurn;
     const double seconds = rounds * kRound_s + tokens * kTurn_s;
     for (int step = 1; step <= steps; ++step) {
@@ -114,7 +114,7 @@ TEST_F(FittedWorkTest, FindsTheWorkThatWasDone) {
   EXPECT_EQ(trainer.step_cpu_s.size(), kStepsMade - 1u);  // the first had the time before it
   EXPECT_NEAR(trainer.fixed_cpu_s, kFixed_s, 1e-9);
   EXPECT_NEAR(trainer.wait_s, 0.001, 1e-9);
-  ASSERT_EQ(fitted->groups.size(), static_cast<size_t>(kStepsMade * kGroupsMade));
+  ASSERT_EQ(fitted->groups.size(), static_cast<size_t>(kStepsMade * kFittedGroups));
   for (const size_t i : {0, 1}) {
     ASSERT_EQ(fitted->groups[i].legs.size(), 1u);
     EXPECT_NEAR(fitted->groups[i].legs[0].rounds, kTokensOfTurn, 1e-6);
@@ -128,7 +128,7 @@ TEST_F(FittedWorkTest, AnotherRunIsMadeOfTheSameWork) {
   const absl::StatusOr<FittedWork> fitted = Fit();
   ASSERT_TRUE(fitted.ok()) << fitted.status();
   proto::Config config = config_;
-  config.mutable_train()->set_groups_per_step(2 * kGroupsMade);
+  config.mutable_train()->set_groups_per_step(2 * kFittedGroups);
   const auto work = WorkFor(*fitted, config, {.speed = {{"solo", 2}, {"workers", 4}}, .publish_s = 0.5});
   ASSERT_TRUE(work.ok()) << work.status();
   // The second step had 200 tokens; now it has twice as many, on twice as fast a trainer.

@@ -63,6 +63,7 @@ inline absl::StatusOr<std::unique_ptr<Decoder>> CpuDecoder(const ModelConfig& sh
 inline absl::Status RunInOneProcess(const LoadedConfig& loaded, const std::string& folder, int workers) {
   const std::string endpoint = absl::StrCat("inproc://", folder);
   zmq::context_t context;
+  wire::ZmqNetwork network{context};
   std::atomic<bool> stop = false;
   const int64_t vocabulary = VocabularyOf(**EnvironmentOf(loaded));
   std::vector<std::future<absl::Status>> parts;
@@ -80,7 +81,7 @@ inline absl::Status RunInOneProcess(const LoadedConfig& loaded, const std::strin
     run.run_folder = folder;
     run.endpoint = endpoint;
     run.build = "test";
-    return RunExchange(run, context, stop);
+    return RunExchange(run, network, stop);
   });
   for (const auto& [policy, config] : loaded.config.policies()) {
     start([&, policy = policy] {
@@ -91,7 +92,7 @@ inline absl::Status RunInOneProcess(const LoadedConfig& loaded, const std::strin
       run.run_folder = folder;
       run.endpoint = endpoint;
       run.build = "test";
-      return RunTrainer(run, context, stop);
+      return RunTrainer(run, network, stop);
     });
   }
   for (int i = 0; i < workers; ++i) {
@@ -102,7 +103,7 @@ inline absl::Status RunInOneProcess(const LoadedConfig& loaded, const std::strin
       run.name = absl::StrCat("worker-", i);
       run.endpoint = endpoint;
       run.build = "test";
-      return RunWorker(run, context, CpuDecoder, stop);
+      return RunWorker(run, network, CpuDecoder, stop);
     });
   }
   absl::Status first;

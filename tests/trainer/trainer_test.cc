@@ -165,7 +165,7 @@ class TrainerTest : public ::testing::Test {
     const auto run_rank = [&](uint32_t rank) {
       TrainerRun run = run_;
       run.rank = rank;
-      status[rank] = RunTrainer(run, context_, stop_);
+      status[rank] = RunTrainer(run, network_, stop_);
     };
     for (uint32_t rank = 1; rank < ranks; ++rank) others.emplace_back(run_rank, rank);
     run_rank(0);
@@ -204,6 +204,7 @@ class TrainerTest : public ::testing::Test {
   std::string folder_;
   TrainerRun run_;
   zmq::context_t context_;
+  wire::ZmqNetwork network_{context_};
   std::atomic<bool> stop_ = false;
 };
 
@@ -329,7 +330,7 @@ TEST_F(TrainerTest, StopEndsItWithACheckpointThoughTheExchangeIsSilent) {
 TEST_F(TrainerTest, WhatIsMissingIsNamed) {
   run_.endpoint = "inproc://nobody";
   run_.config.mutable_transport()->set_connect_s(0.2);
-  absl::Status status = RunTrainer(run_, context_, stop_);
+  absl::Status status = RunTrainer(run_, network_, stop_);
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()), HasSubstr("inproc://nobody"));
 
