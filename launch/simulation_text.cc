@@ -32,15 +32,6 @@ double MeanStep_s(const FittedTrainer& trainer) {
   return sum / std::max<double>(1, static_cast<double>(trainer.step_cpu_s.size()));
 }
 
-// CPU seconds of a worker's, for a mean group.
-double MeanGroup_s(const FittedWork& fitted) {
-  double sum = 0;
-  for (const GroupWork& group : fitted.groups) {
-    for (const GroupWork::Leg& leg : group.legs) sum += leg.rounds * group.turns;
-  }
-  return sum / static_cast<double>(fitted.groups.size()) * fitted.turn_cpu_s;
-}
-
 double MeanWait_s(const FittedWork& fitted) {
   double sum = 0;
   for (const GroupWork& group : fitted.groups) {
@@ -98,7 +89,7 @@ std::string LimitedBy(const VirtualRun& run) {
 
 std::string FittedText(const std::string& run, const FittedWork& fitted, const VirtualRun& again) {
   std::string text = absl::StrFormat("fitted to %d groups of %s; CPU time: %.1f ms a group in its worker",
-                                     fitted.groups.size(), run, 1e3 * MeanGroup_s(fitted));
+                                     fitted.groups.size(), run, 1e3 * fitted.group_cpu_s);
   absl::StrAppendFormat(&text, " (a round costs as much as %.1f turns), %.2f ms a group in the exchange",
                         fitted.turn_cpu_s > 0 ? fitted.round_cpu_s / fitted.turn_cpu_s : 0,
                         1e3 * fitted.exchange_cpu_s);
@@ -121,7 +112,7 @@ std::string FittedJson(const std::string& run, const FittedWork& fitted, const V
   nlohmann::ordered_json json;
   json["from"] = run;
   json["groups"] = fitted.groups.size();
-  json["group_cpu_s"] = MeanGroup_s(fitted);
+  json["group_cpu_s"] = fitted.group_cpu_s;
   json["group_wait_s"] = MeanWait_s(fitted);
   json["round_cpu_s"] = fitted.round_cpu_s;
   json["turn_cpu_s"] = fitted.turn_cpu_s;

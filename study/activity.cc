@@ -190,7 +190,7 @@ Json Activity(const RunRecords& records) {
   return activity;
 }
 
-Json Stages(const RunRecords& records) {
+Json StageTimes(const RunRecords& records) {
   return {{"sft", SpanOrNull(StageSpan(records.sft))}, {"train", SpanOrNull(TrainSpan(records))}};
 }
 

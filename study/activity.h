@@ -14,6 +14,6 @@ namespace tandem {
 Json Activity(const RunRecords& records);
 
 // {"sft": [from_s, to_s] or null, "train": [from_s, to_s] or null}: the stages, as the trainers' steps tell them.
-Json Stages(const RunRecords& records);
+Json StageTimes(const RunRecords& records);
 
 }  // namespace tandem

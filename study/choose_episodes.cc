@@ -10,13 +10,13 @@
 namespace tandem {
 namespace {
 
-enum Stage { kEarly, kMiddle, kLate, kBefore, kFinal, kStages };
+enum Part { kEarly, kMiddle, kLate, kBefore, kFinal, kStages };
 constexpr std::array<const char*, kStages> kStageNames = {"early in training", "mid-training", "late in training",
                                                           "evaluation after the warm start", "final evaluation"};
 
 struct Candidate {
   size_t line;
-  Stage stage;
+  Part stage;
   bool mixed;
   std::optional<bool> right;
   bool taken = false;
@@ -64,7 +64,7 @@ TrainingTimes FindTimes(const RunRecords& records) {
   return times;
 }
 
-Stage StageOf(const Json& line, const TrainingTimes& times) {
+Part StageOf(const Json& line, const TrainingTimes& times) {
   const double time = Number(line, "time_s");
   if (Text(line, "purpose") != "train") return time < times.first_step ? kBefore : kFinal;
   const double share = times.last > times.first ? (time - times.first) / (times.last - times.first) : 0;
@@ -114,7 +114,7 @@ class Chooser {
 Json ChooseEpisodes(const RunRecords& records, size_t count) {
   Chooser chooser(records, count);
   chooser.Take(3, "written by two versions", [](const Candidate& c) { return c.mixed && c.stage <= kLate; });
-  for (const Stage stage : {kEarly, kLate, kFinal}) {
+  for (const Part stage : {kEarly, kLate, kFinal}) {
     for (const bool right : {false, true}) {
       const size_t most = stage == kFinal && right ? 2 : 1;
       chooser.Take(most, "", [&](const Candidate& c) { return c.stage == stage && c.right == right; });

@@ -95,7 +95,7 @@ double PublishLag(const std::vector<Json>& rollout) {
       ++count;
     }
   }
-  return count > 0 ? sum / count : 0;
+  return count > 0 ? std::max(0.0, sum / count) : 0;  // clocks of processes differ by less than a millisecond
 }
 
 // Over the steps that VirtualGauge measures: from when the slowest policy has made a fifth of them to when the last
@@ -226,6 +226,8 @@ absl::StatusOr<FittedWork> FitWork(const std::string& run_folder, const std::str
   const RoundFit rounds = FitRounds(recorded.groups, config.rollout().max_batch() / work.largest_share);
   work.turn_cpu_s = worker_cpu_s / generated / (1 + rounds.own * rounds.rounds_per_token);
   work.round_cpu_s = rounds.own * work.turn_cpu_s;
+  work.group_cpu_s =
+      worker_cpu_s / generated * static_cast<double>(tokens) / static_cast<double>(recorded.groups.size());
   work.publish_s = PublishLag(rollout);
   for (const RecordedGroup& group : recorded.groups) {
     work.groups.push_back(WorkOf(group, config.environment().has_tool()));

@@ -41,6 +41,7 @@ struct FittedWork {
   proto::Config config = {};           // that the run had
   std::vector<GroupWork> groups = {};  // in the order of their issue
   double round_cpu_s = 0, turn_cpu_s = 0;
+  double group_cpu_s = 0;    // of a worker, for a mean group: it says what these two come to
   double largest_share = 1;  // of the tokens that the policy that writes most of them writes: its engine fills up first
   std::map<std::string, WrittenSpan> written = {};  // by policy
   std::map<std::string, FittedTrainer> trainers = {};

@@ -139,7 +139,7 @@ Json ReportData(const RunRecords& records) {
       {"run", records.name},
       {"wall_s", Rounded(records.end_s)},
       {"policies", std::move(policies)},
-      {"stages", Stages(records)},
+      {"stages", StageTimes(records)},
       {"activity", Activity(records)},
       {"evaluations", records.evaluations},
       {"overlap", records.overlap.empty() ? Json() : records.overlap.back()},
