@@ -15,9 +15,12 @@ using testing::HasSubstr;
 
 class TaskFileTest : public testing::Test {
  protected:
-  std::string Write(const std::string& text) {
-    std::ofstream(testing::TempDir() + "/tasks.jsonl") << text;
-    return "tasks.jsonl";
+  // In a file of this test's own.
+  static std::string Write(const std::string& text) {
+    const std::string name =
+        std::string("tasks_") + testing::UnitTest::GetInstance()->current_test_info()->name() + ".jsonl";
+    std::ofstream(testing::TempDir() + "/" + name) << text;
+    return name;
   }
 
   absl::StatusOr<std::unique_ptr<Environment>> Read(const std::string& text) {
