@@ -15,17 +15,18 @@ using testing::HasSubstr;
 
 class TaskFileTest : public testing::Test {
  protected:
-  // In a file of this test's own.
-  static std::string Write(const std::string& text) {
-    const std::string name =
-        std::string("tasks_") + testing::UnitTest::GetInstance()->current_test_info()->name() + ".jsonl";
-    std::ofstream(testing::TempDir() + "/" + name) << text;
-    return name;
+  // One of this test's own.
+  static std::string Folder() {
+    return testing::TempDir() + "/tasks_" + testing::UnitTest::GetInstance()->current_test_info()->name();
   }
-
+  static std::string Write(const std::string& text) {
+    std::filesystem::create_directories(Folder());
+    std::ofstream(Folder() + "/tasks.jsonl") << text;
+    return "tasks.jsonl";
+  }
   absl::StatusOr<std::unique_ptr<Environment>> Read(const std::string& text) {
     config_.set_tasks(Write(text));
-    return MakeEnvironment(config_, 0, testing::TempDir());
+    return MakeEnvironment(config_, 0, Folder());
   }
 
   std::string Error(const std::string& text) { return std::string(Read(text).status().message()); }
