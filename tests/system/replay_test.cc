@@ -19,10 +19,10 @@ using ::testing::HasSubstr;
 class ReplayTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    TandemProcess train({"train", "configs/quickstart.yaml", "--run-dir", Run(), "--set", "sft.steps=60", "--set",
-                         "evaluation.episodes=50", "--set", "rollout.workers=2", "--set", "train.steps=40", "--set",
+    TandemProcess train({"train", "configs/quickstart.yaml", "--run-dir", Run(), "--set", "sft.steps=40", "--set",
+                         "evaluation.episodes=50", "--set", "rollout.workers=2", "--set", "train.steps=28", "--set",
                          "train.groups_per_step=4", "--set", "train.group_size=8", "--set",
-                         "train.checkpoint_every=10"});
+                         "train.checkpoint_every=7"});
     const std::vector<std::string> victims = {"worker", "trainer", "exchange"};
     size_t killed = 0;
     while (const auto line = train.NextLine()) {
@@ -76,7 +76,7 @@ void ReplayTest::EveryTokenStepAndVersionIsTheSame() {
 // How many turns two versions write is a matter of timing, unless a lag asks for them.
 void ReplayTest::TurnsOfTwoVersionsAreTheSame() {
   const std::string run = scratch_.path() + "/mixed";
-  TandemProcess train({"train", "configs/quickstart.yaml", "--run-dir", run, "--set", "sft.steps=60", "--set",
+  TandemProcess train({"train", "configs/quickstart.yaml", "--run-dir", run, "--set", "sft.steps=40", "--set",
                        "evaluation.episodes=0", "--set", "train.steps=8", "--set", "train.groups_per_step=4", "--set",
                        "train.group_size=8", "--set", "lag.planner={uniform: [0, 3], switch_at: 3}"});
   ASSERT_EQ(train.Wait(), 0) << train.said();
