@@ -15,14 +15,16 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
+constexpr int kStepsOfRun = 28;
+
 // One asynchronous run for all that is tried, with workers, trainers and the exchange killed in its middle.
 class ReplayTest : public ::testing::Test {
  protected:
   void SetUp() override {
     TandemProcess train({"train", "configs/quickstart.yaml", "--run-dir", Run(), "--set", "sft.steps=40", "--set",
-                         "evaluation.episodes=50", "--set", "rollout.workers=2", "--set", "train.steps=28", "--set",
-                         "train.groups_per_step=4", "--set", "train.group_size=8", "--set",
-                         "train.checkpoint_every=7"});
+                         "evaluation.episodes=50", "--set", "rollout.workers=2", "--set",
+                         absl::StrCat("train.steps=", kStepsOfRun), "--set", "train.groups_per_step=4", "--set",
+                         "train.group_size=8", "--set", "train.checkpoint_every=7"});
     const std::vector<std::string> victims = {"worker", "trainer", "exchange"};
     size_t killed = 0;
     while (const auto line = train.NextLine()) {
@@ -66,7 +68,7 @@ void ReplayTest::EveryTokenStepAndVersionIsTheSame() {
     staleness = std::max(staleness, step["staleness_mean"].get<double>());
     ++steps;
   }
-  EXPECT_EQ(steps, 2 * 40);
+  EXPECT_EQ(steps, 2 * kStepsOfRun);
   EXPECT_GT(staleness, 0.5) << "the run was not asynchronous";
   TandemProcess replay({"replay", Run()});
   EXPECT_EQ(replay.Wait(), 0) << replay.said();
