@@ -17,14 +17,8 @@ class VirtualClockTest : public ::testing::Test {
   std::string Train(const std::string& name, const std::vector<std::string>& sets = {}) {
     std::string folder = scratch_.path() + "/" + name;
     std::vector<std::string> words = {"train", "configs/virtual.yaml", "--run-dir", folder};
-    std::vector<std::string> all = {
-        "sft.steps=10",       "sft.episodes_per_step=16", "train.steps=12",        "train.groups_per_step=4",
-        "train.group_size=4", "rollout.groups_in_play=8", "evaluation.episodes=16"};
-    for (const char* policy : {"planner", "executor"}) {
-      for (const char* key : {"hidden=32", "heads=2", "kv_heads=2", "layers=1", "intermediate=64"}) {
-        all.push_back(absl::StrCat("policies.", policy, ".model.", key));
-      }
-    }
+    std::vector<std::string> all = {"sft.steps=20",       "train.steps=12",           "train.groups_per_step=4",
+                                    "train.group_size=4", "rollout.groups_in_play=8", "evaluation.episodes=16"};
     all.insert(all.end(), sets.begin(), sets.end());
     for (const std::string& set : all) words.insert(words.end(), {"--set", set});
     TandemProcess train(words);
