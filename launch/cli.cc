@@ -22,6 +22,8 @@ Begin with
 Commands
   train CONFIG     train the policies of a configuration; --resume RUN goes on with a run
   eval RUN         play held-out tasks with the checkpoints of a run
+  replay RUN       repeat a run from its journal, bit for bit, or train on its schedule with another loss
+  simulate CONFIG  what a bound, more workers or a faster trainer would cost or bring; --from RUN takes its work
   config CONFIG    print the whole configuration, every key with its documentation
   tasks [CONFIG]   write tasks of an environment as JSON lines
   version          print the version and the build

@@ -1,5 +1,6 @@
 #include "launch/run_setup.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
@@ -19,11 +20,30 @@ absl::Status UnlessTold(absl::Status status, const std::atomic<bool>& stop) {
   return stop && absl::IsCancelled(status) ? absl::OkStatus() : status;
 }
 
+// In virtual time waits are as long as the durations make them: deadlines, which are meant for those who are missing,
+// leave them room. (A run that stands still ends all the same, in virtual seconds.)
+proto::Config ConfigOfPart(const RunSetup& setup) {
+  proto::Config config = setup.loaded.config;
+  if (config.clock() == proto::REAL) return config;
+  const proto::DurationsConfig& durations = config.durations();
+  double longest_s = 1000 * durations.decode_step_s() + 100 * durations.message_s() + 100 * durations.megabyte_s();
+  for (const auto& [policy, trainer] : durations.trainers()) {
+    longest_s = std::max({longest_s, trainer.step_s(), trainer.sft_step_s()});
+  }
+  uint32_t bound = 0;
+  for (const auto& [policy, of] : config.policies()) bound = std::max(bound, of.staleness().bound());
+  const double room_s = 10 * (bound + 2) * longest_s;
+  proto::TransportConfig& transport = *config.mutable_transport();
+  transport.set_connect_s(transport.connect_s() + room_s);
+  transport.set_deadline_s(transport.deadline_s() + room_s);
+  return config;
+}
+
 }  // namespace
 
 absl::Status RunExchangePart(const RunSetup& setup, wire::Network& network, const std::atomic<bool>& stop) {
   ExchangeRun run;
-  run.config = setup.loaded.config;
+  run.config = ConfigOfPart(setup);
   run.run_name = std::filesystem::path(setup.run_folder).filename().string();
   run.run_folder = setup.run_folder;
   run.endpoint = setup.endpoint;
@@ -42,7 +62,7 @@ absl::Status RunTrainerPart(const RunSetup& setup, const std::string& policy, ui
                             const std::atomic<bool>& stop) {
   TANDEM_ASSIGN_OR_RETURN(const TaskSource tasks, MakeTaskSource(setup.loaded));
   TrainerRun run;
-  run.config = setup.loaded.config;
+  run.config = ConfigOfPart(setup);
   run.policy = policy;
   run.rank = rank;
   run.vocabulary = tasks.tokenizer.vocabulary();
@@ -61,7 +81,7 @@ absl::Status RunWorkerPart(const RunSetup& setup, uint32_t index, wire::Network&
                            const std::atomic<bool>& stop) {
   TANDEM_ASSIGN_OR_RETURN(const DecoderFactory factory, MakeDecoderFactory(setup.loaded.config.rollout()));
   WorkerRun run;
-  run.config = setup.loaded.config;
+  run.config = ConfigOfPart(setup);
   run.config_folder = setup.run_folder;
   run.name = absl::StrCat("worker-", index);
   run.endpoint = setup.endpoint;

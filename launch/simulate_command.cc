@@ -10,8 +10,8 @@
 #include "launch/processes.h"
 #include "launch/simulation_setup.h"
 #include "launch/simulation_text.h"
-#include "study/rival_run.h"
-#include "study/staleness_limit.h"
+#include "study/simulation/rival_run.h"
+#include "study/simulation/staleness_limit.h"
 
 namespace tandem {
 namespace {
@@ -36,6 +36,7 @@ absl::StatusOr<double> Unbounded(const SimulationSetup& setup) {
   options.config.clear_lag();
   for (auto& [name, policy] : *options.config.mutable_policies()) {
     policy.mutable_staleness()->set_on_limit(proto::PACE);
+    policy.mutable_staleness()->clear_drift_bound();
   }
   TANDEM_ASSIGN_OR_RETURN(const VirtualRun run, RunVirtually(options));
   return run.groups_per_s;

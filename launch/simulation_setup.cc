@@ -11,9 +11,9 @@
 #include "exchange/journal.h"
 #include "launch/processes.h"
 #include "launch/run_folder.h"
-#include "study/admission_rule.h"
-#include "study/rival_run.h"
-#include "study/staleness_limit.h"
+#include "study/simulation/admission_rule.h"
+#include "study/simulation/rival_run.h"
+#include "study/simulation/staleness_limit.h"
 
 namespace tandem {
 namespace {

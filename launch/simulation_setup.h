@@ -9,8 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "launch/commands.h"
-#include "study/fitted_work.h"
-#include "study/virtual_run.h"
+#include "study/simulation/fitted_work.h"
+#include "study/simulation/virtual_run.h"
 
 namespace tandem {
 

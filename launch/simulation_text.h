@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <string>
 
-#include "study/fitted_work.h"
-#include "study/rival_run.h"
-#include "study/virtual_run.h"
+#include "study/simulation/fitted_work.h"
+#include "study/simulation/rival_run.h"
+#include "study/simulation/virtual_run.h"
 
 namespace tandem {
 

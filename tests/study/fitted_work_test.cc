@@ -1,5 +1,5 @@
 // What is fitted to a run whose work is known, and what other runs are made of it.
-#include "study/fitted_work.h"
+#include "study/simulation/fitted_work.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "exchange/journal.h"
-#include "study/group_legs.h"
-#include "study/virtual_run.h"
+#include "study/simulation/group_legs.h"
+#include "study/simulation/virtual_run.h"
 
 namespace tandem {
 namespace {

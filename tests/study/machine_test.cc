@@ -1,10 +1,10 @@
 // Cores that processes share, and workers that go from round to round on them.
-#include "study/machine.h"
+#include "study/simulation/machine.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "study/virtual_worker.h"
+#include "study/simulation/virtual_worker.h"
 
 namespace tandem {
 namespace {

@@ -1,5 +1,5 @@
 // What other systems' admission rules do with groups of which some take long, next to ours.
-#include "study/rival_run.h"
+#include "study/simulation/rival_run.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <memory>
 #include <numeric>
 
-#include "study/staleness_limit.h"
+#include "study/simulation/staleness_limit.h"
 
 namespace tandem {
 namespace {

@@ -1,10 +1,10 @@
 // What a bound costs, in virtual time, against what no scheduler can beat.
-#include "study/virtual_run.h"
+#include "study/simulation/virtual_run.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "study/staleness_limit.h"
+#include "study/simulation/staleness_limit.h"
 
 namespace tandem {
 namespace {

@@ -1,4 +1,4 @@
-#include "study/group_legs.h"
+#include "study/simulation/group_legs.h"
 
 #include <algorithm>
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "study/workload.h"
+#include "study/simulation/workload.h"
 
 namespace tandem {
 

@@ -1,4 +1,4 @@
-#include "study/fitted_work.h"
+#include "study/simulation/fitted_work.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,10 +7,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "study/group_legs.h"
-#include "study/recorded_groups.h"
-#include "study/round_fit.h"
 #include "study/run_records.h"
+#include "study/simulation/group_legs.h"
+#include "study/simulation/recorded_groups.h"
+#include "study/simulation/round_fit.h"
 
 namespace tandem {
 namespace {
@@ -198,7 +198,8 @@ absl::StatusOr<FittedWork> FitWork(const std::string& run_folder, const std::str
                         absl::StrCat(made, " steps of ", name, ": too few to tell what a step takes; expected ",
                                      kLeastSteps + 1, " or more"));
     }
-    if (Total(steps->second, "cpu_s") <= 0) return too_little(metrics, "has no CPU times: an older build wrote it");
+    if (Total(steps->second, "cpu_s") <= 0)
+      return too_little(metrics, "has no CPU times: it ran in virtual time, or an older build wrote it");
     end_s = std::max(end_s, Number(steps->second.back(), "time_s"));
   }
   TANDEM_ASSIGN_OR_RETURN(const RecordedGroups recorded, ReadRecordedGroups(journal));

@@ -13,7 +13,7 @@
 #include "absl/status/statusor.h"
 #include "base/random.h"
 #include "proto/config.pb.h"
-#include "study/workload.h"
+#include "study/simulation/workload.h"
 
 namespace tandem {
 
@@ -52,7 +52,7 @@ struct VirtualRun {
 };
 
 // Runs to the end of config.train().steps. Deterministic: the same options give the same result. kDeadlineExceeded: it
-// stands still, with what is waited for.
+// stands still, with what is waited for. kFailedPrecondition: there are too few steps to measure anything.
 absl::StatusOr<VirtualRun> RunVirtually(const VirtualRunOptions& options);
 
 // The work of groups and steps that take a given time, whatever else there is to do.

@@ -1,4 +1,4 @@
-#include "study/machine.h"
+#include "study/simulation/machine.h"
 
 #include <algorithm>
 

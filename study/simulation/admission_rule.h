@@ -1,5 +1,5 @@
 // How another system decides which groups are started and which are trained on: in place of the exchange's gate and
-// batcher, to be compared with them (study/rival_run.h).
+// batcher, to be compared with them (study/simulation/rival_run.h).
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "study/virtual_gauge.h"
+#include "study/simulation/virtual_gauge.h"
 
 #include <algorithm>
 

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "study/recorded_groups.h"
+#include "study/simulation/recorded_groups.h"
 
 namespace tandem {
 

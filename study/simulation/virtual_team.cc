@@ -1,4 +1,4 @@
-#include "study/virtual_team.h"
+#include "study/simulation/virtual_team.h"
 
 #include <algorithm>
 #include <memory>

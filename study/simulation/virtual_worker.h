@@ -10,9 +10,9 @@
 #include <set>
 #include <utility>
 
-#include "study/events.h"
-#include "study/machine.h"
-#include "study/workload.h"
+#include "study/simulation/events.h"
+#include "study/simulation/machine.h"
+#include "study/simulation/workload.h"
 
 namespace tandem {
 

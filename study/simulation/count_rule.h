@@ -12,7 +12,7 @@
 #include <algorithm>
 #include <set>
 
-#include "study/admission_rule.h"
+#include "study/simulation/admission_rule.h"
 
 namespace tandem {
 

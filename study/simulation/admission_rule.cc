@@ -1,9 +1,9 @@
-#include "study/admission_rule.h"
+#include "study/simulation/admission_rule.h"
 
 #include "absl/strings/str_cat.h"
-#include "study/count_rule.h"
-#include "study/drop_by_age_rule.h"
-#include "study/windowed_fifo_rule.h"
+#include "study/simulation/count_rule.h"
+#include "study/simulation/drop_by_age_rule.h"
+#include "study/simulation/windowed_fifo_rule.h"
 
 namespace tandem {
 

@@ -1,4 +1,4 @@
-#include "study/recorded_groups.h"
+#include "study/simulation/recorded_groups.h"
 
 #include <algorithm>
 #include <optional>

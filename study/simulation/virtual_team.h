@@ -11,12 +11,12 @@
 #include <vector>
 
 #include "exchange/exchange.h"
-#include "study/events.h"
-#include "study/installed_versions.h"
-#include "study/machine.h"
-#include "study/virtual_run.h"
-#include "study/virtual_worker.h"
-#include "study/workload.h"
+#include "study/simulation/events.h"
+#include "study/simulation/installed_versions.h"
+#include "study/simulation/machine.h"
+#include "study/simulation/virtual_run.h"
+#include "study/simulation/virtual_worker.h"
+#include "study/simulation/workload.h"
 
 namespace tandem {
 

@@ -6,16 +6,19 @@
 //   a part in proportion to the tokens, told apart by steps with more and with fewer. What it waits for besides groups:
 //   publishing, which is the least but 5 % of what its steps' wall time has more than CPU time; and getting a batch
 //   that is there, which is the least but 5 % of the waits of the policy that waits least.
-// - a worker: CPU seconds per token, of a round (decode step) by itself and of each live turn (study/round_fit.h); and
-//   of each group its rounds, its turns and its waits for tools (study/group_legs.h). Groups are drawn from those that
-//   were played at about the same share of the steps. Of each policy, from when to when in a group's time it writes.
+// - a worker: CPU seconds per token, of a round (decode step) by itself and of each live turn
+// (study/simulation/round_fit.h); and
+//   of each group its rounds, its turns and its waits for tools (study/simulation/group_legs.h). Groups are drawn from
+//   those that were played at about the same share of the steps. Of each policy, from when to when in a group's time it
+//   writes.
 // - the exchange: CPU seconds per group.
 // - from a step's publishing until workers generate with it: the mean of publish_lag_s.
 //
 // Assumed is that CPU seconds stay the same, whoever else computes; that a trainer's threads share its work equally,
 // and its ranks do the same; that all groups come at the price of the mean token; that the kernel divides the cores
-// fairly (study/machine.h). Prompts, messages and bookkeeping count as part of the tokens that they are for. On a GPU
-// the CPU seconds of who waits for it busily are its time; `cores` should then be as many as there are processes.
+// fairly (study/simulation/machine.h). Prompts, messages and bookkeeping count as part of the tokens that they are for.
+// On a GPU the CPU seconds of who waits for it busily are its time; `cores` should then be as many as there are
+// processes.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +30,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "proto/config.pb.h"
-#include "study/workload.h"
+#include "study/simulation/workload.h"
 
 namespace tandem {
 

@@ -11,7 +11,7 @@
 #include <map>
 #include <utility>
 
-#include "study/admission_rule.h"
+#include "study/simulation/admission_rule.h"
 
 namespace tandem {
 

@@ -1,11 +1,11 @@
-#include "study/virtual_run.h"
+#include "study/simulation/virtual_run.h"
 
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "study/virtual_gauge.h"
-#include "study/virtual_team.h"
+#include "study/simulation/virtual_gauge.h"
+#include "study/simulation/virtual_team.h"
 
 namespace tandem {
 
@@ -33,7 +33,11 @@ absl::StatusOr<VirtualRun> RunVirtually(const VirtualRunOptions& options) {
     gauge.AddUp(team.events().next_s() - team.events().now_s());
     team.events().RunNext();
   }
-  return gauge.Result();
+  VirtualRun run = gauge.Result();
+  if (run.seconds > 1e-9) return run;
+  return absl::FailedPreconditionError(absl::StrCat(
+      "train.steps: ", options.config.train().steps(),
+      " are too few: nothing is left to measure between the steps that fill the queues and the last tickets"));
 }
 
 }  // namespace tandem

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "study/virtual_run.h"
-#include "study/virtual_team.h"
+#include "study/simulation/virtual_run.h"
+#include "study/simulation/virtual_team.h"
 
 namespace tandem {
 

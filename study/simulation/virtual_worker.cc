@@ -1,4 +1,4 @@
-#include "study/virtual_worker.h"
+#include "study/simulation/virtual_worker.h"
 
 #include <algorithm>
 

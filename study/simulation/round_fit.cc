@@ -1,4 +1,4 @@
-#include "study/round_fit.h"
+#include "study/simulation/round_fit.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "study/rival_run.h"
+#include "study/simulation/rival_run.h"
 
 #include <algorithm>
 #include <map>
@@ -6,10 +6,10 @@
 #include <utility>
 
 #include "base/status.h"
-#include "study/events.h"
-#include "study/installed_versions.h"
-#include "study/machine.h"
-#include "study/virtual_worker.h"
+#include "study/simulation/events.h"
+#include "study/simulation/installed_versions.h"
+#include "study/simulation/machine.h"
+#include "study/simulation/virtual_worker.h"
 
 namespace tandem {
 namespace {

@@ -1,8 +1,8 @@
 // What a recorded group asked of its worker, and how long it waited for tools.
 #pragma once
 
-#include "study/recorded_groups.h"
-#include "study/workload.h"
+#include "study/simulation/recorded_groups.h"
+#include "study/simulation/workload.h"
 
 namespace tandem {
 

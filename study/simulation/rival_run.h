@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "study/admission_rule.h"
-#include "study/virtual_run.h"
+#include "study/simulation/admission_rule.h"
+#include "study/simulation/virtual_run.h"
 
 namespace tandem {
 

@@ -12,7 +12,7 @@
 #include <set>
 #include <utility>
 
-#include "study/events.h"
+#include "study/simulation/events.h"
 
 namespace tandem {
 

@@ -1,4 +1,4 @@
-// What there is to do in a run: given, or fitted to a run that was measured (study/fitted_work.h).
+// What there is to do in a run: given, or fitted to a run that was measured (study/simulation/fitted_work.h).
 #pragma once
 
 #include <functional>
