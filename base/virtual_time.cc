@@ -29,43 +29,43 @@ VirtualTime::VirtualTime(size_t threads) : running_(threads) {
 }
 
 void VirtualTime::Enter(size_t thread) {
-  const absl::MutexLock lock(&mutex_);
+  std::unique_lock lock(mutex_);
   threads_.at(thread)->due = 0;
   threads_[thread]->order = thread;
   if (++entered_ == threads_.size()) {
     next_order_ = threads_.size();
     PassOn();
   }
-  AwaitTurn(thread);
+  AwaitTurn(lock, thread);
 }
 
 void VirtualTime::Leave() {
-  const absl::MutexLock lock(&mutex_);
+  std::unique_lock lock(mutex_);
   threads_.at(running_)->due = kNever;
   PassOn();
 }
 
 double VirtualTime::now() const {
-  const absl::MutexLock lock(&mutex_);
+  std::unique_lock lock(mutex_);
   return now_;
 }
 
 size_t VirtualTime::current() const {
-  const absl::MutexLock lock(&mutex_);
+  std::unique_lock lock(mutex_);
   return running_;
 }
 
 void VirtualTime::Wait(double until) {
   TANDEM_CHECK(std::isfinite(until));
-  const absl::MutexLock lock(&mutex_);
+  std::unique_lock lock(mutex_);
   const size_t self = running_;
   SetDue(threads_.at(self).get(), std::max(until, now_));
   PassOn();
-  AwaitTurn(self);
+  AwaitTurn(lock, self);
 }
 
 void VirtualTime::Wake(size_t thread, double at) {
-  const absl::MutexLock lock(&mutex_);
+  std::unique_lock lock(mutex_);
   Thread* sleeper = threads_.at(thread).get();
   TANDEM_CHECK(at >= now_);
   // One that has left has nothing to wait for; one that runs is due at no time.
@@ -74,8 +74,8 @@ void VirtualTime::Wake(size_t thread, double at) {
 
 std::unique_ptr<Clock> VirtualTime::MakeClock(double offset) { return std::make_unique<ClockOfThreads>(this, offset); }
 
-void VirtualTime::AwaitTurn(size_t thread) {
-  while (running_ != thread) threads_[thread]->turn.Wait(&mutex_);
+void VirtualTime::AwaitTurn(std::unique_lock<std::mutex>& lock, size_t thread) {
+  threads_[thread]->turn.wait(lock, [&] { return running_ == thread; });
 }
 
 void VirtualTime::SetDue(Thread* thread, double due) {
@@ -95,7 +95,7 @@ void VirtualTime::PassOn() {
   running_ = first;
   if (first == threads_.size()) return;  // all have left
   now_ = threads_[first]->due;
-  threads_[first]->turn.Signal();
+  threads_[first]->turn.notify_one();
 }
 
 }  // namespace tandem
