@@ -79,6 +79,12 @@ std::vector<Batcher::Entry> Batcher::TakeOverdue(int64_t next) {
   return overdue;
 }
 
+std::optional<int64_t> Batcher::OldestOf(const std::string& partner) const {
+  std::optional<int64_t> oldest;
+  for (const Entry& entry : arrived_) TakeOldest(entry.partners, partner, &oldest);
+  return oldest;
+}
+
 size_t Batcher::ArrivedDueBy(int64_t step) const {
   size_t groups = 0;
   for (const Entry& entry : arrived_) {

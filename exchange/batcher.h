@@ -62,6 +62,9 @@ class Batcher {
   std::vector<Entry> Overdue(int64_t next) const;
   std::vector<Entry> TakeOverdue(int64_t next);
 
+  // The oldest version of the partner that wrote in any of the groups; under a bound on partner drift.
+  std::optional<int64_t> OldestOf(const std::string& partner) const;
+
   size_t size() const { return arrived_.size(); }
 
  private:

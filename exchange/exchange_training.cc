@@ -28,8 +28,13 @@ bool Exchange::ServeBatches(double now) {
     Lane& lane = lanes_.at(wait.request.policy());
     const uint64_t to_issue = lane.to_issue();
     const bool in_turn = stage() == Stage::kTrain && !stopping_ && wait.request.step() == lane.version();
-    if (in_turn) lane.RejectLate(Versions());  // or they would fill the gate for as long as the lane waits
-    if (in_turn && !WaitsFor(lane)) lane.TryCut(Versions(), now);
+    if (in_turn && lane.batch() == nullptr) {
+      if (WaitsFor(lane)) {
+        lane.RejectLate(Versions());  // or they would fill the gate for as long as the lane waits
+      } else {
+        lane.TryCut(Versions(), now);
+      }
+    }
     rejected |= lane.to_issue() != to_issue;  // their places are free
     WriteRejections(lane, now);
     WriteOverBound(lane, now);

@@ -72,19 +72,16 @@ void Lane::Release(uint64_t ticket) {
   TANDEM_CHECK(held != held_.end());
   gate_.Remove(held->second);
   held_.erase(held);
-  partners_.erase(ticket);
 }
 
 void Lane::NotePartners(const proto::Ticket& ticket) {
-  if (drift_bound() && in_flight_.contains(ticket.id())) partners_[ticket.id()] = PartnersOf(ticket, policy());
+  const auto it = in_flight_.find(ticket.id());
+  if (drift_bound() && it != in_flight_.end()) it->second.partners = PartnersOf(ticket, policy());
 }
 
 std::optional<int64_t> Lane::OldestOf(const std::string& partner) const {
-  std::optional<int64_t> oldest;
-  for (const auto& [ticket, partners] : partners_) {
-    const auto found = partners.find(partner);
-    if (found != partners.end()) oldest = std::min(oldest.value_or(found->second.oldest), found->second.oldest);
-  }
+  std::optional<int64_t> oldest = batcher_.OldestOf(partner);
+  for (const auto& [ticket, played] : in_flight_) TakeOldest(played.partners, partner, &oldest);
   return oldest;
 }
 
@@ -111,7 +108,6 @@ void Lane::Arrive(const GroupPtr& group) {
   in_flight_.erase(it);
   const int64_t due = batcher_.Arrive(group, slots_ ? std::optional(slots_->StepOf(ticket)) : std::nullopt);
   Hold(ticket, KeepsLate() && due < next() ? kNeverDue : due);
-  if (drift_bound()) partners_[ticket] = PartnersOf(group->header, policy(), incarnation());
 }
 
 void Lane::RejectLate(const std::vector<proto::PolicyVersion>& versions) {

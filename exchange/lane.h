@@ -92,8 +92,7 @@ class Lane {
   // The consumption check, on what has arrived: rejects what the next step may not train on. `versions`: the newest of
   // all policies.
   void RejectLate(const std::vector<proto::PolicyVersion>& versions);
-  // Cuts the batch of the next step, when that is possible and none is in training, after the
-  // consumption check.
+  // Cuts the batch of the next step, when that is possible and none is in training, after that check.
   bool TryCut(const std::vector<proto::PolicyVersion>& versions, double now);
   // Whether TryCut would, but for groups that the check would reject first.
   bool MayCut() const { return !batch_ && version_ && !complete() && batcher_.MayCut(next(), gate_); }
@@ -137,6 +136,7 @@ class Lane {
   struct InFlight {  // of a ticket
     uint64_t task, seed;
     uint32_t episodes, rerun;
+    Partners partners = {};  // under a bound on partner drift
   };
 
   // Whether a group over the bound is trained on, or on its tokens within it.
@@ -153,9 +153,8 @@ class Lane {
   std::string GiveUp(const InFlight& ticket);
 
   LaneOptions options_;
-  Gate gate_;                              // groups in flight and in batcher_
-  std::map<uint64_t, int64_t> held_;       // by ticket: the due version that the gate has them under
-  std::map<uint64_t, Partners> partners_;  // of these, under a bound on partner drift
+  Gate gate_;                         // groups in flight and in batcher_
+  std::map<uint64_t, int64_t> held_;  // by ticket: the due version that the gate has them under
   Ledger ledger_;
   Batcher batcher_;
   WeightStore store_;

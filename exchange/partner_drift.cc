@@ -52,6 +52,11 @@ Partners PartnersOf(const proto::Ticket& ticket, const std::string& policy) {
   return partners;
 }
 
+void TakeOldest(const Partners& partners, const std::string& partner, std::optional<int64_t>* oldest) {
+  const auto found = partners.find(partner);
+  if (found != partners.end()) *oldest = std::min(oldest->value_or(found->second.oldest), found->second.oldest);
+}
+
 int64_t DriftOf(const proto::Episode& episode, const std::string& policy, uint32_t incarnation,
                 const std::vector<proto::PolicyVersion>& now) {
   int64_t most = 0;

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,9 @@ using Partners = std::map<std::string, WrittenBy>;
 Partners PartnersOf(const proto::Group& group, const std::string& policy, uint32_t incarnation);
 // Of a group that is still to be played with this ticket: nothing older will write in it.
 Partners PartnersOf(const proto::Ticket& ticket, const std::string& policy);
+
+// Lowers `oldest` to the oldest version of `partner` among them, if there is one.
+void TakeOldest(const Partners& partners, const std::string& partner, std::optional<int64_t>* oldest);
 
 // The largest drift of the episode's turns of `policy`, when its partners are at the versions `now`; 0 without
 // partners.

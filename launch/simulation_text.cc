@@ -40,6 +40,8 @@ double MeanWait_s(const FittedWork& fitted) {
   return sum / static_cast<double>(fitted.groups.size());
 }
 
+nlohmann::json KnownOrNull(double value) { return value > 0 ? nlohmann::json(value) : nlohmann::json(); }
+
 // The share of Tandem's groups that were issued and not trained on.
 double ThrownAway(const VirtualRun& run) {
   uint64_t most = 0;
@@ -133,7 +135,8 @@ std::string SimulatedText(const Simulated& s) {
     absl::StrAppendFormat(&text, ", %.0f %% of those without a bound", 100 * s.run.groups_per_s / s.unbounded);
   }
   if (s.limit > 0) {
-    absl::StrAppendFormat(&text, "; no scheduler could reach more than %.3f", std::min(s.limit, s.unbounded));
+    absl::StrAppendFormat(&text, "; in the long run no scheduler could reach more than %.3f",
+                          std::min(s.limit, s.unbounded));
   }
   absl::StrAppendFormat(&text, "\n  %.1f groups in play, mean age %.2f; limited by %s\n", s.run.in_play, MeanAge(s.run),
                         LimitedBy(s.run));
@@ -149,8 +152,8 @@ std::string SimulatedJson(const Simulated& s) {
   nlohmann::ordered_json json;
   json["bound"] = s.bound;
   json["groups_per_s"] = s.run.groups_per_s;
-  json["limit_groups_per_s"] = s.limit;
-  json["unbounded_groups_per_s"] = s.unbounded;
+  json["limit_groups_per_s"] = KnownOrNull(s.limit);
+  json["unbounded_groups_per_s"] = KnownOrNull(s.unbounded);
   json["in_play"] = s.run.in_play;
   json["mean_age"] = MeanAge(s.run);
   json["contended_share"] = s.run.contended_share;

@@ -59,7 +59,7 @@ void VirtualGauge::AddUp(double seconds) {
     const Lane& real = team_.exchange().lane(name);
     lane.result.training_share += team_.training(name) ? seconds : 0;
     lane.result.buffered += seconds * static_cast<double>(real.arrived());
-    lane.result.held_up_share += team_.has_room() && real.to_issue() > 0 && !real.Admits() ? seconds : 0;
+    lane.result.held_up_share += team_.has_room() && team_.exchange().held_up_by().contains(name) ? seconds : 0;
   }
 }
 
