@@ -130,12 +130,13 @@ std::vector<std::string> RenderSummary(const Progress& progress, double elapsed_
                                     p.staleness_bound));
   }
   if (!parts.empty()) lines.push_back("staleness  " + absl::StrJoin(parts, "; "));
-  lines.push_back(absl::StrCat("time       ", Duration(elapsed_s),
-                               progress.overlap()
-                                   ? absl::StrFormat("; generation and training overlapped for %.0f %% of "
-                                                     "the reinforcement part",
-                                                     100 * *progress.overlap())
-                                   : ""));
+  lines.push_back(
+      absl::StrCat("time       ", Duration(elapsed_s),
+                   progress.virtual_clock() ? absl::StrCat(" (", Duration(progress.time_s()), " of virtual time)") : "",
+                   progress.overlap() ? absl::StrFormat("; generation and training overlapped for %.0f %% of "
+                                                        "the reinforcement part",
+                                                        100 * *progress.overlap())
+                                      : ""));
   return lines;
 }
 

@@ -59,7 +59,8 @@ double PolicyProgress::reward() const {
 Progress::Progress(const proto::Config& config)
     : sft_steps_(config.sft().steps()),
       train_steps_(config.train().steps()),
-      evaluates_(config.evaluation().episodes() > 0) {
+      evaluates_(config.evaluation().episodes() > 0),
+      virtual_clock_(config.clock() == proto::VIRTUAL) {
   for (const std::string& name : PolicyNames(config)) {
     PolicyProgress policy;
     policy.name = name;

@@ -53,6 +53,7 @@ class Progress {
   RunStage stage() const;
   const std::vector<PolicyProgress>& policies() const { return policies_; }
   double time_s() const { return time_s_; }
+  bool virtual_clock() const { return virtual_clock_; }  // whether time_s is virtual
   uint32_t sft_steps() const { return sft_steps_; }
   uint32_t train_steps() const { return train_steps_; }
   uint32_t stage_steps() const;                         // of the stage in which the run is, of each policy
@@ -72,7 +73,7 @@ class Progress {
   bool AllAt(uint32_t PolicyProgress::*step, uint32_t target) const;
 
   uint32_t sft_steps_, train_steps_;
-  bool evaluates_;
+  bool evaluates_, virtual_clock_;
   std::vector<PolicyProgress> policies_;
   std::map<std::string, Rollout> rollout_;  // by worker
   std::map<std::string, EvaluationResult> evaluations_;

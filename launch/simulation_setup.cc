@@ -22,14 +22,14 @@ constexpr char kWorkers[] = "workers";  // of --speed
 
 absl::StatusOr<std::vector<std::optional<uint32_t>>> ReadBounds(const std::string& text) {
   std::vector<std::optional<uint32_t>> bounds;
-  for (const auto& word : absl::StrSplit(text, ',', absl::SkipEmpty())) {
+  if (text.empty()) return bounds = {std::nullopt};
+  for (const auto& word : absl::StrSplit(text, ',')) {
     uint32_t bound = 0;
     if (!absl::SimpleAtoi(word, &bound) || bound > 1024) {
       return absl::InvalidArgumentError(absl::StrCat("--bounds: expected whole numbers from 0 to 1024, found ", text));
     }
     bounds.push_back(bound);
   }
-  if (bounds.empty()) bounds.push_back(std::nullopt);
   return bounds;
 }
 
