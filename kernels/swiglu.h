@@ -15,7 +15,13 @@ inline int64_t PackedGateUpSize(int64_t intermediate, int64_t in) {
 // gate, up: [intermediate, in]; packed: [PackedGateUpSize(intermediate, in)].
 void PackGateUp(const float* gate, const float* up, int64_t intermediate, int64_t in, float* packed);
 
-// y[rows, intermediate] from x[rows, in]. Batch-invariant like Linear. y must not overlap x.
-void LinearSwiGlu(const float* x, int64_t rows, const float* packed, int64_t in, int64_t intermediate, float* y);
+// gate, up: [intermediate]; packed: [PackedGateUpSize(intermediate, 1)].
+inline void PackGateUpBias(const float* gate, const float* up, int64_t intermediate, float* packed) {
+  PackGateUp(gate, up, intermediate, 1, packed);
+}
+
+// y[rows, intermediate] from x[rows, in]. `bias`: packed, or null. Batch-invariant like Linear. y must not overlap x.
+void LinearSwiGlu(const float* x, int64_t rows, const float* packed, const float* bias, int64_t in,
+                  int64_t intermediate, float* y);
 
 }  // namespace tandem::kernels

@@ -2,11 +2,11 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <cmath>
 #include <vector>
 
 #include "policy/cpu_kernels.h"
 #include "policy/operations.h"
+#include "policy/rope.h"
 
 namespace tandem::operations {
 namespace {
@@ -121,19 +121,23 @@ at::Tensor CompositeAttention(const at::Tensor& qkv, const ModelConfig& config, 
 
 }  // namespace
 
-Rotary MakeRotary(const ModelConfig& config, at::Device device) {
-  const int64_t half = config.head_size() / 2;
-  Rotary rotary = {at::empty({config.context, half}), at::empty({config.context, half})};
-  float *cos = rotary.cos.mutable_data_ptr<float>(), *sin = rotary.sin.mutable_data_ptr<float>();
-  for (int64_t i = 0; i < half; ++i) {
-    const double frequency = std::pow(config.rope_theta, -static_cast<double>(i) / static_cast<double>(half));
-    for (int64_t position = 0; position < config.context; ++position) {
-      const double angle = static_cast<double>(position) * frequency;
-      cos[position * half + i] = static_cast<float>(std::cos(angle));
-      sin[position * half + i] = static_cast<float>(std::sin(angle));
-    }
-  }
-  return {rotary.cos.to(device), rotary.sin.to(device)};
+Rotary MakeRotary(const ModelConfig& config, int64_t positions, at::Device device) {
+  RopeTable table(config);
+  table.Cover(positions);
+  const auto tensor = [&](const float* values) {
+    return at::from_blob(const_cast<float*>(values), {table.positions(), table.half()}, at::kFloat).clone().to(device);
+  };
+  return {tensor(table.cosine(0)), tensor(table.sine(0))};
+}
+
+at::Tensor QueryKeyNorm(const at::Tensor& qkv, const ModelConfig& config, const at::Tensor& q_norm,
+                        const at::Tensor& k_norm) {
+  const int64_t tokens = qkv.size(0), size = config.head_size();
+  const auto parts = qkv.split_with_sizes({config.heads * size, config.kv_heads * size, config.kv_heads * size}, 1);
+  const auto normed = [&](const at::Tensor& part, const at::Tensor& weight) {
+    return RmsNorm(part.reshape({-1, size}), weight, config.norm_epsilon, qkv.scalar_type()).view({tokens, -1});
+  };
+  return at::cat({normed(parts[0], q_norm), normed(parts[1], k_norm), parts[2]}, 1);
 }
 
 at::Tensor Attention(const at::Tensor& qkv, const ModelConfig& config, const Rotary& rotary, const Chunk& chunk) {

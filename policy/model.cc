@@ -27,6 +27,7 @@ int64_t CpuChunkTokens(const ModelConfig& config) {
 // each other in the layout.
 struct LayerLeaves {
   at::Tensor attention_norm, qkv, attention_out, mlp_norm, gate_up, down;
+  at::Tensor qkv_bias, q_norm, k_norm, attention_out_bias, gate_up_bias, down_bias;  // undefined: the model has none
 };
 
 // A layer's weights, prepared for one pass.
@@ -53,10 +54,13 @@ bool EndsWith(const std::string& name, const std::string& end) {
 
 class Transformer final : public Model {
  public:
-  Transformer(const ModelConfig& config, at::Device device, at::ScalarType type)
-      : config_(config), device_(device), type_(type), rotary_(op::MakeRotary(config, device)) {
-    flat_ = at::zeros({ParameterCount(config)}, at::TensorOptions().device(device).dtype(at::kFloat));
-    grad_ = at::zeros_like(flat_);
+  Transformer(const ModelConfig& config, at::Device device, at::ScalarType type, bool trains)
+      : config_(config), device_(device), type_(type), trains_(trains) {
+    flat_ = at::empty({ParameterCount(config)}, at::TensorOptions().device(device).dtype(at::kFloat));
+    if (trains) {
+      flat_.zero_();
+      grad_ = at::zeros_like(flat_);
+    }
     MakeLeaves();
   }
 
@@ -68,6 +72,10 @@ class Transformer final : public Model {
     at::Tensor weights = at::ones({flat_.size(0)}, at::kFloat);
     float* values = weights.mutable_data_ptr<float>();
     for (const Parameter& parameter : ParameterLayout(config_)) {
+      if (EndsWith(parameter.name, ".bias")) {
+        std::fill_n(values + parameter.offset, parameter.size(), 0.0f);
+        continue;
+      }
       if (parameter.shape.size() == 1) continue;  // a norm
       double std = 1 / std::sqrt(static_cast<double>(parameter.shape[1]));
       if (parameter.name == "model.embed_tokens.weight") std = embedding_std;
@@ -87,6 +95,7 @@ class Transformer final : public Model {
     const bool fused = device_.is_cpu() && type_ == at::kFloat;
     const PackedLayout layout =
         LayOut(sequences, config_, device_.is_cpu() ? CpuChunkTokens(config_) : 0, /*padded=*/!fused, device_);
+    Cover(layout);
     const Pass pass = PreparePass();
     std::vector<at::Tensor> logprobs, entropy;
     for (const Chunk& chunk : layout.chunks) {
@@ -103,14 +112,22 @@ class Transformer final : public Model {
   }
 
  private:
+  // Makes the rotary table long enough.
+  void Cover(const PackedLayout& layout) {
+    int64_t longest = 1;
+    for (const Chunk& chunk : layout.chunks) longest = std::max(longest, chunk.longest);
+    const int64_t covered = rotary_.cos.defined() ? rotary_.cos.size(0) : 0;
+    if (longest > covered) rotary_ = op::MakeRotary(config_, std::max(longest, 2 * covered), device_);
+  }
+
   // A view of `rows` x `columns` floats (columns 0: a vector of `rows`) that accumulates its gradient in grad_.
   at::Tensor Leaf(int64_t& offset, int64_t rows, int64_t columns) {
     const auto view = [&](const at::Tensor& flat) {
       const at::Tensor part = flat.narrow(0, offset, rows * std::max<int64_t>(columns, 1));
       return (columns == 0 ? part : part.view({rows, columns})).detach();
     };
-    at::Tensor leaf = view(flat_).requires_grad_(true);
-    leaf.mutable_grad() = view(grad_);
+    at::Tensor leaf = view(flat_);
+    if (trains_) leaf.requires_grad_(true).mutable_grad() = view(grad_);
     offset += leaf.numel();
     return leaf;
   }
@@ -124,10 +141,16 @@ class Transformer final : public Model {
       LayerLeaves layer;
       layer.attention_norm = Leaf(offset, c.hidden, 0);
       layer.qkv = Leaf(offset, q_width + 2 * kv_width, c.hidden);
+      if (c.qkv_bias) layer.qkv_bias = Leaf(offset, q_width + 2 * kv_width, 0);
+      if (c.qk_norm) layer.q_norm = Leaf(offset, c.head_size(), 0);
+      if (c.qk_norm) layer.k_norm = Leaf(offset, c.head_size(), 0);
       layer.attention_out = Leaf(offset, c.hidden, q_width);
+      if (c.output_bias) layer.attention_out_bias = Leaf(offset, c.hidden, 0);
       layer.mlp_norm = Leaf(offset, c.hidden, 0);
       layer.gate_up = Leaf(offset, 2 * c.intermediate, c.hidden);
+      if (c.mlp_bias) layer.gate_up_bias = Leaf(offset, 2 * c.intermediate, 0);
       layer.down = Leaf(offset, c.hidden, c.intermediate);
+      if (c.mlp_bias) layer.down_bias = Leaf(offset, c.hidden, 0);
       layers_.push_back(std::move(layer));
     }
     final_norm_ = Leaf(offset, c.hidden, 0);
@@ -138,10 +161,12 @@ class Transformer final : public Model {
   Pass PreparePass() const {
     Pass pass;
     for (const LayerLeaves& layer : layers_) {
-      pass.layers.push_back({op::Prepare(layer.qkv, type_), op::Prepare(layer.attention_out, type_),
-                             op::Prepare(layer.gate_up, type_), op::Prepare(layer.down, type_)});
+      pass.layers.push_back({op::Prepare(layer.qkv, layer.qkv_bias, type_),
+                             op::Prepare(layer.attention_out, layer.attention_out_bias, type_),
+                             op::Prepare(layer.gate_up, layer.gate_up_bias, type_),
+                             op::Prepare(layer.down, layer.down_bias, type_)});
     }
-    pass.head = op::Prepare(head_, type_);
+    pass.head = op::Prepare(head_, at::Tensor(), type_);
     return pass;
   }
 
@@ -153,7 +178,9 @@ class Transformer final : public Model {
       const LayerLeaves& leaves = layers_[n];
       const LayerWeights& weights = pass.layers[n];
       const bool last = n + 1 == layers_.size();
-      at::Tensor attended = op::Attention(op::Linear(y, weights.qkv), config_, rotary_, chunk);
+      at::Tensor qkv = op::Linear(y, weights.qkv);
+      if (config_.qk_norm) qkv = op::QueryKeyNorm(qkv, config_, leaves.q_norm, leaves.k_norm);
+      at::Tensor attended = op::Attention(qkv, config_, rotary_, chunk);
       if (last) {  // what follows is wanted for the rows that predict targets only: [targets, hidden]
         attended = op::TakeRows(attended, chunk.rows);
         x = op::TakeRows(x, chunk.rows);
@@ -162,13 +189,14 @@ class Transformer final : public Model {
       const at::Tensor mlp = op::Linear(op::SwiGlu(op::Linear(y, weights.gate_up)), weights.down);
       std::tie(x, y) = op::AddRmsNorm(x, mlp, last ? final_norm_ : layers_[n + 1].attention_norm, epsilon, type_);
     }
-    return op::LogProbs(op::Linear(y, pass.head).to(at::kFloat), chunk.target_ids);  // logits: [targets, vocabulary]
+    return op::HeadLogProbs(y, pass.head, chunk.target_ids);
   }
 
   const ModelConfig config_;
   const at::Device device_;
   const at::ScalarType type_;
-  const op::Rotary rotary_;
+  const bool trains_;
+  op::Rotary rotary_;
   at::Tensor flat_, grad_;
   at::Tensor embedding_, final_norm_, head_;
   std::vector<LayerLeaves> layers_;
@@ -176,11 +204,12 @@ class Transformer final : public Model {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Model>> Model::Create(const ModelConfig& config, const std::string& device, bool bf16) {
+absl::StatusOr<std::unique_ptr<Model>> Model::Create(const ModelConfig& config, const std::string& device, bool bf16,
+                                                     bool trains) {
   TANDEM_RETURN_IF_ERROR(CheckModelConfig(config));
   TANDEM_ASSIGN_OR_RETURN(const std::string resolved, ResolveDevice(device));
   return TorchStatus([&]() -> std::unique_ptr<Model> {
-    return std::make_unique<Transformer>(config, at::Device(resolved), bf16 ? at::kBFloat16 : at::kFloat);
+    return std::make_unique<Transformer>(config, at::Device(resolved), bf16 ? at::kBFloat16 : at::kFloat, trains);
   });
 }
 

@@ -34,9 +34,11 @@ struct TokenScores {
 class Model {
  public:
   // Weights are zero until Initialise or flat().copy_. `device`: "cpu" or "cuda". bf16: the linear layers and attention
-  // run in bf16, weights, norms, residual stream and log-probabilities stay float32. kInvalidArgument: an impossible
-  // shape; kUnavailable: no such device.
-  static absl::StatusOr<std::unique_ptr<Model>> Create(const ModelConfig& config, const std::string& device, bool bf16);
+  // run in bf16, weights, norms, residual stream and log-probabilities stay float32. `trains` false: Score keeps no
+  // graph, grad() is undefined, and so is what the weights are at first: their memory has not been touched.
+  // kInvalidArgument: an impossible shape; kUnavailable: no such device.
+  static absl::StatusOr<std::unique_ptr<Model>> Create(const ModelConfig& config, const std::string& device, bool bf16,
+                                                       bool trains = true);
   virtual ~Model() = default;
 
   virtual const ModelConfig& config() const = 0;

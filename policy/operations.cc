@@ -119,33 +119,6 @@ struct SwiGluFunction : Function<SwiGluFunction> {
   }
 };
 
-struct LogProbsFunction : Function<LogProbsFunction> {
-  static tensor_list forward(AutogradContext* ctx, const at::Tensor& logits, const at::Tensor& targets) {
-    const int64_t rows = logits.size(0);
-    at::Tensor logprobs = at::empty({rows}, logits.options()), entropy = at::empty_like(logprobs);
-    at::Tensor lse = at::empty_like(logprobs);
-    at::parallel_for(0, rows, kRowsPerThread, [&](int64_t begin, int64_t end) {
-      cpu::LogProbs(Row(logits, begin), targets.const_data_ptr<int64_t>() + begin, end - begin, logits.size(1),
-                    logprobs.mutable_data_ptr<float>() + begin, entropy.mutable_data_ptr<float>() + begin,
-                    lse.mutable_data_ptr<float>() + begin);
-    });
-    ctx->save_for_backward({logits, targets, lse});
-    ctx->mark_non_differentiable({entropy});
-    return {logprobs, entropy};
-  }
-  static tensor_list backward(AutogradContext* ctx, tensor_list grads) {
-    const auto saved = ctx->get_saved_variables();
-    const at::Tensor dlogprobs = grads[0].contiguous(), &logits = saved[0];
-    at::Tensor dlogits = at::empty_like(logits);
-    at::parallel_for(0, logits.size(0), kRowsPerThread, [&](int64_t begin, int64_t end) {
-      cpu::LogProbsBackward(Data(dlogprobs) + begin, Row(logits, begin), Data(saved[2]) + begin,
-                            saved[1].const_data_ptr<int64_t>() + begin, end - begin, logits.size(1),
-                            Row(dlogits, begin));
-    });
-    return {dlogits, at::Tensor()};
-  }
-};
-
 // What the norm is computed in: float32, or double in tests.
 at::ScalarType NormType(const at::Tensor& x) { return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat; }
 
@@ -175,16 +148,6 @@ at::Tensor SwiGlu(const at::Tensor& gate_up) {
   if (Fused(gate_up)) return SwiGluFunction::apply(gate_up.contiguous());
   const auto halves = gate_up.chunk(2, -1);
   return at::silu(halves[0]) * halves[1];
-}
-
-TokenScores LogProbs(const at::Tensor& logits, const at::Tensor& targets) {
-  if (Fused(logits)) {
-    const auto out = LogProbsFunction::apply(logits.contiguous(), targets);
-    return {out[0], out[1]};
-  }
-  const at::Tensor logprobs = at::log_softmax(logits, -1);
-  const at::Tensor detached = logprobs.detach();
-  return {logprobs.gather(1, targets.unsqueeze(1)).squeeze(1), -(detached.exp() * detached).sum(-1)};
 }
 
 }  // namespace tandem::operations

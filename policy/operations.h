@@ -16,10 +16,11 @@ struct Weight {
   at::Tensor weight;    // [out, in]
   at::Tensor forward;   // packed for y = x W^T; undefined off the CPU
   at::Tensor backward;  // packed for dx = dy W; undefined when no gradient is wanted
+  at::Tensor bias;      // [out]; undefined: none
 };
 
 // `type`: what the linear layers of the pass compute in; another type than the weight's casts it, once for the pass.
-Weight Prepare(const at::Tensor& weight, at::ScalarType type);
+Weight Prepare(const at::Tensor& weight, const at::Tensor& bias, at::ScalarType type);
 
 at::Tensor Linear(const at::Tensor& x, const Weight& weight);  // x [rows, in] -> [rows, out]
 
@@ -35,17 +36,25 @@ std::pair<at::Tensor, at::Tensor> AddRmsNorm(const at::Tensor& x, const at::Tens
 at::Tensor SwiGlu(const at::Tensor& gate_up);  // [rows, 2 * width] -> silu(first half) * second half, [rows, width]
 
 struct Rotary {
-  at::Tensor cos;  // [context, head_size / 2] float32
+  at::Tensor cos;  // [positions, head_size / 2] float32
   at::Tensor sin;
 };
-Rotary MakeRotary(const ModelConfig& config, at::Device device);
+// Of positions 0 .. positions-1 at least.
+Rotary MakeRotary(const ModelConfig& config, int64_t positions, at::Device device);
+
+// RMSNorm of each head's query and key, as Qwen3 has it; values stay. q_norm, k_norm: [head_size].
+// qkv: [tokens, (heads + 2 kv_heads) * head_size].
+at::Tensor QueryKeyNorm(const at::Tensor& qkv, const ModelConfig& config, const at::Tensor& q_norm,
+                        const at::Tensor& k_norm);
 
 // Causal attention within each sequence of the chunk, rotary positions included.
 // qkv: [tokens, (heads + 2 kv_heads) * head_size] -> [tokens, heads * head_size].
 at::Tensor Attention(const at::Tensor& qkv, const ModelConfig& config, const Rotary& rotary, const Chunk& chunk);
 
-// logits: [rows, vocabulary]; targets: [rows] int64. The entropy carries no gradient.
-TokenScores LogProbs(const at::Tensor& logits, const at::Tensor& targets);
+// Log-probabilities of the targets under softmax(y W^T), in float32 at least. y: [rows, hidden]; head: [vocabulary,
+// hidden], without bias; targets: [rows] int64. Computed in blocks of rows, forward and again backward, so that
+// [rows, vocabulary] is never held; `block_rows` 0: as many as fit 16 MB. The entropy carries no gradient.
+TokenScores HeadLogProbs(const at::Tensor& y, const Weight& head, const at::Tensor& targets, int64_t block_rows = 0);
 
 // Whether x goes through the kernels of our own.
 bool Fused(const at::Tensor& x);

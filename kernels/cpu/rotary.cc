@@ -1,7 +1,5 @@
 #include "kernels/rotary.h"
 
-#include <cmath>
-
 #include "kernels/cpu/targets.h"
 //
 #undef HWY_TARGET_INCLUDE
@@ -40,18 +38,6 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace tandem::kernels {
 HWY_EXPORT(RotaryRow);
-
-void RotaryTable(int64_t context, int64_t head_size, double theta, float* cosine, float* sine) {
-  const int64_t half = head_size / 2;
-  for (int64_t position = 0; position < context; ++position) {
-    for (int64_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(position) *
-                           std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_size));
-      cosine[position * half + i] = static_cast<float>(std::cos(angle));
-      sine[position * half + i] = static_cast<float>(std::sin(angle));
-    }
-  }
-}
 
 void Rotary(float* x, int64_t heads, int64_t head_size, const float* cosine, const float* sine) {
   HWY_DYNAMIC_DISPATCH(RotaryRow)(x, heads, head_size, cosine, sine);

@@ -25,6 +25,15 @@ HWY_INLINE V Gated(D d, V gate, V up) {
   return hn::Mul(hn::Mul(gate, hn::Div(numerator, hn::Add(one, e))), up);
 }
 
+HWY_INLINE void AddBias(const float* bias, int64_t rows, float* aside) {
+  const FloatTag d;
+  for (int64_t r = 0; r < rows; ++r, aside += kPanelColumns) {
+    for (int64_t c = 0; c < kPanelColumns; c += hn::Lanes(d)) {
+      hn::Store(hn::Add(hn::Load(d, aside + c), hn::LoadU(d, bias + c)), d, aside + c);
+    }
+  }
+}
+
 // aside: [rows, 32], gate then up; y: [rows, columns] at stride `intermediate`.
 HWY_INLINE void GatedRows(const float* aside, int64_t rows, int64_t columns, float* y, int64_t intermediate) {
   const FloatTag d;
@@ -41,13 +50,15 @@ HWY_INLINE void GatedRows(const float* aside, int64_t rows, int64_t columns, flo
   }
 }
 
-void LinearGated(const float* x, int64_t rows, const float* packed, int64_t in, int64_t intermediate, float* y) {
+void LinearGated(const float* x, int64_t rows, const float* packed, const float* bias, int64_t in, int64_t intermediate,
+                 float* y) {
   HWY_ALIGN float aside[kTileRows * kPanelColumns];
   const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   for (int64_t column = 0; column < intermediate; column += 16, packed += kPanelColumns * in) {
     for (int64_t tile = 0; tile < tiles; ++tile) {
       const int64_t first = rows * tile / tiles, count = rows * (tile + 1) / tiles - first;
       OnePanel<Output::kSet>(count, x + first * in, in, packed, aside, kPanelColumns);
+      if (bias != nullptr) AddBias(bias + 2 * column, count, aside);
       const int64_t columns = HWY_MIN(int64_t{16}, intermediate - column);
       GatedRows(aside, count, columns, y + first * intermediate + column, intermediate);
     }
@@ -61,8 +72,9 @@ HWY_AFTER_NAMESPACE();
 namespace tandem::kernels {
 HWY_EXPORT(LinearGated);
 
-void LinearSwiGlu(const float* x, int64_t rows, const float* packed, int64_t in, int64_t intermediate, float* y) {
-  HWY_DYNAMIC_DISPATCH(LinearGated)(x, rows, packed, in, intermediate, y);
+void LinearSwiGlu(const float* x, int64_t rows, const float* packed, const float* bias, int64_t in,
+                  int64_t intermediate, float* y) {
+  HWY_DYNAMIC_DISPATCH(LinearGated)(x, rows, packed, bias, in, intermediate, y);
 }
 
 void PackGateUp(const float* gate, const float* up, int64_t intermediate, int64_t in, float* packed) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -22,6 +23,7 @@ namespace op = operations;
 // One layer's weights, in the type that the linear layers compute in; the norms in float32.
 struct LayerTensors {
   at::Tensor attention_norm, qkv, attention_out, mlp_norm, gate_up, down;
+  std::optional<at::Tensor> qkv_bias, q_norm, k_norm, attention_out_bias, gate_up_bias, down_bias;
 };
 
 // A version's weights; embedding and norm in float32.
@@ -46,7 +48,11 @@ struct Rows {
 class AtenDecoder final : public Decoder {
  public:
   AtenDecoder(const ModelConfig& config, int64_t slots, at::Device device, at::ScalarType type)
-      : config_(config), slots_(slots), device_(device), type_(type), rotary_(op::MakeRotary(config, device)) {
+      : config_(config),
+        slots_(slots),
+        device_(device),
+        type_(type),
+        rotary_(op::MakeRotary(config, config.context, device)) {
     const auto options = at::TensorOptions().device(device).dtype(type);
     for (int64_t n = 0; n < config.layers; ++n) {
       keys_.push_back(at::zeros({slots * config.context, config.kv_heads, config.head_size()}, options));
@@ -85,10 +91,11 @@ class AtenDecoder final : public Decoder {
     at::Tensor x = model.embedding.index_select(0, r.tokens);  // [rows, hidden] float32
     for (size_t n = 0; n < model.layers.size(); ++n) {
       const LayerTensors& layer = model.layers[n];
-      const at::Tensor qkv = at::linear(op::RmsNorm(x, layer.attention_norm, epsilon, type_), layer.qkv);
-      x = x + at::linear(Attend(qkv, n, r), layer.attention_out);
+      at::Tensor qkv = at::linear(op::RmsNorm(x, layer.attention_norm, epsilon, type_), layer.qkv, layer.qkv_bias);
+      if (config_.qk_norm) qkv = op::QueryKeyNorm(qkv, config_, *layer.q_norm, *layer.k_norm);
+      x = x + at::linear(Attend(qkv, n, r), layer.attention_out, layer.attention_out_bias);
       const at::Tensor y = op::RmsNorm(x, layer.mlp_norm, epsilon, type_);
-      x = x + at::linear(op::SwiGlu(at::linear(y, layer.gate_up)), layer.down);
+      x = x + at::linear(op::SwiGlu(at::linear(y, layer.gate_up, layer.gate_up_bias)), layer.down, layer.down_bias);
     }
     if (wanted.empty()) return;
     x = x.index_select(0, OnDevice(wanted));
@@ -122,17 +129,24 @@ class AtenDecoder final : public Decoder {
       offset += rows * columns;
       return flat.narrow(0, offset - rows * columns, rows * columns).view({rows, columns});
     };
-    const auto norm = [&] { return take(1, c.hidden)[0]; };
+    const auto vector = [&](int64_t size) { return take(1, size)[0]; };
+    const auto norm = [&] { return vector(c.hidden); };
     ModelTensors model;
     model.embedding = take(c.vocabulary, c.hidden);
     for (int64_t n = 0; n < c.layers; ++n) {
       LayerTensors layer;
       layer.attention_norm = norm();
       layer.qkv = take(q_width + 2 * kv_width, c.hidden).to(type_);
+      if (c.qkv_bias) layer.qkv_bias = vector(q_width + 2 * kv_width).to(type_);
+      if (c.qk_norm) layer.q_norm = vector(c.head_size());
+      if (c.qk_norm) layer.k_norm = vector(c.head_size());
       layer.attention_out = take(c.hidden, q_width).to(type_);
+      if (c.output_bias) layer.attention_out_bias = vector(c.hidden).to(type_);
       layer.mlp_norm = norm();
       layer.gate_up = take(2 * c.intermediate, c.hidden).to(type_);
+      if (c.mlp_bias) layer.gate_up_bias = vector(2 * c.intermediate).to(type_);
       layer.down = take(c.hidden, c.intermediate).to(type_);
+      if (c.mlp_bias) layer.down_bias = vector(c.hidden).to(type_);
       model.layers.push_back(std::move(layer));
     }
     model.final_norm = norm();
@@ -226,7 +240,7 @@ class AtenDecoder final : public Decoder {
     const at::Tensor temperature = settings[0].unsqueeze(1), uniform = settings[1].unsqueeze(1);
     const at::Tensor greedy = settings[2].unsqueeze(1).gt(0);
     const at::Tensor below = logits - logits.amax(1, /*keepdim=*/true);
-    const at::Tensor weights = (below / temperature).exp();
+    const at::Tensor weights = (Filtered(below, rows, wanted) / temperature).exp();
     const at::Tensor sums = weights.cumsum(1), total = sums.narrow(1, sums.size(1) - 1, 1);
     // Where rounding leaves no token above the uniform number, the last one of positive weight is taken.
     const at::Tensor index = at::arange(logits.size(1), IndexOptions());
@@ -247,6 +261,22 @@ class AtenDecoder final : public Decoder {
     for (int64_t i = 0; i < count; ++i) {
       sampled[static_cast<size_t>(i)] = {ids[i], numbers[2 * i], numbers[2 * i + 1]};
     }
+  }
+
+  // Logits whose left out tokens are -infinity, in the rows that have a filter. Filters run on the CPU.
+  at::Tensor Filtered(const at::Tensor& logits, std::span<const DecodeRow> rows,
+                      const std::vector<int64_t>& wanted) const {
+    at::Tensor filtered;
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      const DecodeRow& row = rows[static_cast<size_t>(wanted[i])];
+      if (!row.filter.any() || row.temperature == 0) continue;
+      if (!filtered.defined()) filtered = logits.to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+      std::vector<int32_t> scratch;
+      kernels::FilterLogits(row.filter, row.temperature, config_.vocabulary,
+                            filtered.mutable_data_ptr<float>() + static_cast<int64_t>(i) * config_.vocabulary,
+                            &scratch);
+    }
+    return filtered.defined() ? filtered.to(device_) : logits;
   }
 
   at::TensorOptions IndexOptions() const { return at::TensorOptions().device(device_).dtype(at::kLong); }

@@ -12,6 +12,7 @@
 #include "kernels/rotary.h"
 #include "kernels/sampling.h"
 #include "kernels/swiglu.h"
+#include "policy/rope.h"
 #include "rollout/engine/decoder.h"
 #include "rollout/engine/packed_weights.h"
 #include "rollout/engine/page_cache.h"
@@ -29,12 +30,9 @@ class CpuDecoder final : public Decoder {
         shape_{config.heads, config.kv_heads, config.head_size()},
         q_width_(config.heads * config.head_size()),
         kv_width_(config.kv_heads * config.head_size()),
-        cache_(shape_, config.layers, config.context, slots) {
+        cache_(shape_, config.layers, config.context, slots),
+        rope_(config) {
     Use(0);
-    const int64_t half = config.head_size() / 2;
-    cosine_.Resize(config.context * half);
-    sine_.Resize(config.context * half);
-    kernels::RotaryTable(config.context, config.head_size(), config.rope_theta, cosine_.data(), sine_.data());
     x_.Resize(kChunk * config.hidden);
     normed_.Resize(kChunk * config.hidden);
     qkv_.Resize(kChunk * (q_width_ + 2 * kv_width_));
@@ -72,6 +70,7 @@ class CpuDecoder final : public Decoder {
       TANDEM_CHECK(row.token >= 0 && row.token < config_.vocabulary);
       TANDEM_CHECK(row.position >= 0 && row.position < config_.context);
       cache_.Reserve(row.slot, row.position);
+      rope_.Cover(row.position + 1);
     }
     live_.assign(rows.begin(), rows.end());
     Embed();
@@ -93,13 +92,14 @@ class CpuDecoder final : public Decoder {
     Project(n, layer, epsilon);
     // Of rows that do not sample, the last layer has nothing to give but its keys and values.
     const bool last = n + 1 == config_.layers;
-    for (int64_t r = 0; r < count(); ++r) Attention(n, r, /*attend=*/!last || live_[r].sample);
+    for (int64_t r = 0; r < count(); ++r) Attention(layer, n, r, /*attend=*/!last || live_[r].sample);
     if (last) DropUnsampled();
-    kernels::LinearAdd(attended_.data(), count(), layer.o.data(), q_width_, config_.hidden, x_.data());
+    LinearAddBias(attended_.data(), count(), layer.o, layer.o_bias, q_width_, config_.hidden, x_.data());
     kernels::RmsNorm(x_.data(), count(), config_.hidden, layer.mlp_norm.data(), epsilon, normed_.data());
-    kernels::LinearSwiGlu(normed_.data(), count(), layer.gate_up.data(), config_.hidden, config_.intermediate,
+    kernels::LinearSwiGlu(normed_.data(), count(), layer.gate_up.data(),
+                          config_.mlp_bias ? layer.gate_up_bias.data() : nullptr, config_.hidden, config_.intermediate,
                           gated_.data());
-    kernels::LinearAdd(gated_.data(), count(), layer.down.data(), config_.intermediate, config_.hidden, x_.data());
+    LinearAddBias(gated_.data(), count(), layer.down, layer.down_bias, config_.intermediate, config_.hidden, x_.data());
   }
 
   // Queries, keys and values of all rows into qkv_.
@@ -112,17 +112,22 @@ class CpuDecoder final : public Decoder {
       return;
     }
     kernels::RmsNorm(x_.data(), count(), config_.hidden, layer.attention_norm.data(), epsilon, normed_.data());
-    kernels::Linear(normed_.data(), count(), layer.qkv.data(), config_.hidden, width, qkv_.data());
+    LinearBias(normed_.data(), count(), layer.qkv, layer.qkv_bias, config_.hidden, width, qkv_.data());
   }
 
   // Stores the row's key and value, then attends, while the pages that were written are still in the first-level cache.
   // Rows of one slot come in ascending positions: what a row attends to is there.
-  void Attention(int64_t n, int64_t r, bool attend) {
+  void Attention(const LayerWeights& layer, int64_t n, int64_t r, bool attend) {
     const DecodeRow& row = live_[r];
-    const int64_t half = shape_.head_size / 2;
     float* query = qkv_.data() + r * (q_width_ + 2 * kv_width_);
-    kernels::Rotary(query, shape_.heads + shape_.kv_heads, shape_.head_size, cosine_.data() + row.position * half,
-                    sine_.data() + row.position * half);
+    if (config_.qk_norm) {
+      const float epsilon = static_cast<float>(config_.norm_epsilon);
+      float* key = query + q_width_;
+      kernels::RmsNorm(query, shape_.heads, shape_.head_size, layer.q_norm.data(), epsilon, query);
+      kernels::RmsNorm(key, shape_.kv_heads, shape_.head_size, layer.k_norm.data(), epsilon, key);
+    }
+    kernels::Rotary(query, shape_.heads + shape_.kv_heads, shape_.head_size, rope_.cosine(row.position),
+                    rope_.sine(row.position));
     kernels::StoreKeyValue(shape_, query + q_width_, query + q_width_ + kv_width_,
                            row.position % kernels::kPagePositions, cache_.Page(row.slot, n, row.position));
     if (!attend) return;
@@ -158,9 +163,20 @@ class CpuDecoder final : public Decoder {
     }
     kernels::Sample(logits_.data(), count(), config_.vocabulary, temperatures, uniforms, scratch_.data(), draws);
     for (int64_t r = 0; r < count(); ++r) {
+      if (live_[r].filter.any() && temperatures[r] > 0) DrawFiltered(r, uniforms[r], &draws[r]);
       sampled[r] = {draws[r].token, draws[r].sampled_logprob, draws[r].model_logprob};
     }
     return live_.size();
+  }
+
+  // Draws row r again, from the tokens that its filter leaves. `draw`: one from all of them.
+  void DrawFiltered(int64_t r, float uniform, kernels::Draw* draw) {
+    float* logits = logits_.data() + r * config_.vocabulary;
+    const float log_sum = logits[draw->token] - draw->model_logprob;
+    const float temperature = live_[r].temperature;
+    kernels::FilterLogits(live_[r].filter, temperature, config_.vocabulary, logits, &kept_);
+    kernels::Sample(logits, 1, config_.vocabulary, &temperature, &uniform, scratch_.data(), draw);
+    draw->model_logprob = logits[draw->token] - log_sum;
   }
 
   const ModelConfig config_;
@@ -169,7 +185,7 @@ class CpuDecoder final : public Decoder {
   std::vector<std::unique_ptr<PackedWeights>> sets_;
   PackedWeights* weights_ = nullptr;  // the set in use
   PageCache cache_;
-  AlignedFloats cosine_, sine_;  // [context, head_size / 2]
+  RopeTable rope_;
   // The rows of the chunk in work, and their activations.
   std::vector<DecodeRow> live_;
   AlignedFloats x_;         // [kChunk, hidden], the residual stream
@@ -179,6 +195,7 @@ class CpuDecoder final : public Decoder {
   AlignedFloats gated_;     // [kChunk, intermediate]
   AlignedFloats logits_;    // [kChunk, vocabulary]
   AlignedFloats scratch_;
+  std::vector<int32_t> kept_;  // scratch of FilterLogits
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "kernels/sampling_filter.h"
 #include "policy/model_config.h"
 
 namespace tandem {
@@ -20,6 +21,7 @@ struct DecodeRow {
   bool sample;          // whether the next token is wanted
   float temperature;    // 0 is greedy
   uint64_t random_key;  // the draw is Philox(random_key, position + 1)
+  kernels::SamplingFilter filter = {};
 };
 
 struct SampledToken {

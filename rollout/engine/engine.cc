@@ -42,6 +42,11 @@ absl::Status CheckRequest(const GenerateRequest& request, const ModelConfig& mod
   if (!(request.temperature >= 0) || !std::isfinite(request.temperature)) {
     return absl::InvalidArgumentError(absl::StrCat("temperature is ", request.temperature, ", 0 or more expected"));
   }
+  const kernels::SamplingFilter& filter = request.filter;
+  if (filter.top_k < 0 || !(filter.top_p >= 0 && filter.top_p <= 1) || !(filter.min_p >= 0 && filter.min_p <= 1)) {
+    return absl::InvalidArgumentError(absl::StrCat("top_k is ", filter.top_k, ", top_p ", filter.top_p, ", min_p ",
+                                                   filter.min_p, "; 0 or more, and 0 to 1 expected"));
+  }
   return absl::OkStatus();
 }
 
@@ -221,7 +226,7 @@ int64_t Engine::PlanRows(Sequence& sequence, int64_t budget) {
   Batch& batch = batches_[version];
   for (int32_t position = sequence.read; position < sequence.read + count; ++position) {
     batch.rows.push_back({sequence.Token(position), sequence.slot, position, position + 1 == known,
-                          sequence.request.temperature, sequence.request.random_key});
+                          sequence.request.temperature, sequence.request.random_key, sequence.request.filter});
   }
   batch.planned.push_back({sequence.id, count, sequence.read + count == known});
   return count;
@@ -296,7 +301,7 @@ void Engine::Deliver(RequestId id, const SampledToken& token, VersionId version)
   result.sampled_logprobs.push_back(token.sampled_logprob);
   result.model_logprobs.push_back(token.model_logprob);
   AddToRuns(result.version_runs, version, 1);
-  const bool stopped = token.token == sequence->request.stop_id;
+  const bool stopped = sequence->request.Stops(token.token);
   const bool full = static_cast<int32_t>(result.output.size()) >= sequence->room;
   if (sequence->on_token) {
     // Held here while it runs: it may cancel its own turn, whose place another turn may take at once.

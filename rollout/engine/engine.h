@@ -1,6 +1,7 @@
 // Generates tokens for turns and knows nothing of tasks: continuous batching over all live turns of one policy.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "kernels/sampling_filter.h"
 #include "policy/model_config.h"
 #include "proto/message.pb.h"
 #include "rollout/engine/decoder.h"
@@ -35,12 +37,15 @@ using Readers = std::vector<VersionCount>;
 struct GenerateRequest {
   std::vector<int32_t> prompt;  // at least one id
   float temperature = 1;        // 0 is greedy
+  kernels::SamplingFilter filter = {};
   int32_t max_new_tokens = 1;
-  int32_t stop_id = -1;     // ends the turn, and is its last token
-  uint64_t random_key = 0;  // of (seed, episode, role, node); the token's position is the counter
+  std::vector<int32_t> stop_ids = {};  // each ends the turn, and is its last token
+  uint64_t random_key = 0;             // of (seed, episode, role, node); the token's position is the counter
   // Which versions read in the rows of prompt and output; a row's version writes the token after it. Empty: whichever
   // is the newest then.
   Readers readers = {};
+
+  bool Stops(int32_t id) const { return std::find(stop_ids.begin(), stop_ids.end(), id) != stop_ids.end(); }
 };
 
 struct GenerateResult {

@@ -11,14 +11,24 @@
 
 namespace tandem {
 
+// Biases, and the norms of queries and keys, are empty where the model has none.
 struct LayerWeights {
-  AlignedFloats attention_norm;  // [hidden]
-  AlignedFloats qkv;             // packed [heads + 2 kv_heads times head_size, hidden]
-  AlignedFloats o;               // packed [hidden, heads * head_size]
-  AlignedFloats mlp_norm;        // [hidden]
-  AlignedFloats gate_up;         // packed by PackGateUp
-  AlignedFloats down;            // packed [hidden, intermediate]
+  AlignedFloats attention_norm;   // [hidden]
+  AlignedFloats qkv;              // packed [heads + 2 kv_heads times head_size, hidden]
+  AlignedFloats qkv_bias;         // [heads + 2 kv_heads times head_size]
+  AlignedFloats q_norm, k_norm;   // [head_size]
+  AlignedFloats o, o_bias;        // packed [hidden, heads * head_size]; [hidden]
+  AlignedFloats mlp_norm;         // [hidden]
+  AlignedFloats gate_up;          // packed by PackGateUp
+  AlignedFloats gate_up_bias;     // by PackGateUpBias
+  AlignedFloats down, down_bias;  // packed [hidden, intermediate]; [hidden]
 };
+
+// y[rows, out] = x[rows, in] W^T + bias (may be empty), and y += the same.
+void LinearBias(const float* x, int64_t rows, const AlignedFloats& packed, const AlignedFloats& bias, int64_t in,
+                int64_t out, float* y);
+void LinearAddBias(const float* x, int64_t rows, const AlignedFloats& packed, const AlignedFloats& bias, int64_t in,
+                   int64_t out, float* y);
 
 class PackedWeights {
  public:

@@ -258,11 +258,11 @@ TEST_F(EngineTest, StopIdEndsTheTurnAndIsItsLastToken) {
   Submit(turn);
   Finish();
   const std::vector<int32_t> free = results_[0].output;
-  turn.stop_id = free[4];
+  turn.stop_ids = {-1, free[4]};
   Submit(turn);
   Finish();
   EXPECT_EQ(results_[1].finish, proto::STOP);
-  const size_t end = std::find(free.begin(), free.end(), turn.stop_id) - free.begin() + 1;
+  const size_t end = std::find(free.begin(), free.end(), free[4]) - free.begin() + 1;
   EXPECT_EQ(results_[1].output, std::vector<int32_t>(free.begin(), free.begin() + end));
 }
 

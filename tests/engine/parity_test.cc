@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "policy/model.h"
 #include "rollout/engine/decoder.h"
+#include "tests/policy/family_shapes.h"
 #include "tests/policy/random_sequences.h"
 
 namespace tandem {
@@ -32,7 +33,8 @@ struct Turn {
 };
 
 // Generates `count` turns at the same time, with prompts of 1 to 12 tokens (read in at once), up to `longest` in all.
-std::vector<Turn> Generate(Decoder& decoder, int64_t count, float temperature, size_t longest = 64) {
+std::vector<Turn> Generate(Decoder& decoder, int64_t count, float temperature, size_t longest = 64,
+                           const kernels::SamplingFilter& filter = {}) {
   RandomStream random(31);
   std::vector<Turn> turns(static_cast<size_t>(count));
   std::vector<size_t> length;
@@ -51,7 +53,7 @@ std::vector<Turn> Generate(Decoder& decoder, int64_t count, float temperature, s
         const bool last = read[t] + 1 == turns[t].tokens.size();
         // Slots backwards, so that a slot and its place in the batch differ.
         rows.push_back({turns[t].tokens[read[t]], static_cast<int32_t>(count - 1 - static_cast<int64_t>(t)),
-                        static_cast<int32_t>(read[t]), last, temperature, 1000 + t});
+                        static_cast<int32_t>(read[t]), last, temperature, 1000 + t, filter});
         if (last) owners.push_back(t);
       }
     }
@@ -135,6 +137,22 @@ TEST_P(ParityTest, BothDecodersDrawTheSameTokens) {
   }
 }
 
+TEST_P(ParityTest, WhatAFilterLeavesIsDrawnAsOftenAsItsShare) {
+  const kernels::SamplingFilter filter = {.top_k = 6, .top_p = 0.8f, .min_p = 0.1f};
+  const std::vector<Turn> a = Generate(*cpu_, kTurns, 0.9f, 64, filter), b = Generate(*aten_, kTurns, 0.9f, 64, filter);
+  EXPECT_LT(MismatchWith(*model_, a), kTolerance) << "the model's own log-probabilities know nothing of the filter";
+  size_t certain = 0, tokens = 0;
+  for (size_t t = 0; t < a.size(); ++t) {
+    ASSERT_EQ(a[t].tokens, b[t].tokens) << "turn " << t;
+    for (size_t i = 0; i < a[t].model.size(); ++i, ++tokens) {
+      EXPECT_NEAR(a[t].sampled[i], b[t].sampled[i], kTolerance);
+      EXPECT_GE(a[t].sampled[i], std::log(1.0 / 24) - kTolerance);
+      certain += a[t].sampled[i] == 0;
+    }
+  }
+  EXPECT_LT(certain, tokens) << "the filter left one token each time";
+}
+
 TEST_P(ParityTest, ACopiedCacheGoesOnLikeItsOriginal) {
   for (Decoder* decoder : {cpu_.get(), aten_.get()}) {
     std::vector<DecodeRow> prompt;
@@ -151,7 +169,8 @@ TEST_P(ParityTest, ACopiedCacheGoesOnLikeItsOriginal) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, ParityTest,
                          testing::Values(Config(64, 2, 4, 4, 192, true), Config(48, 2, 6, 2, 80, true),
-                                         Config(32, 3, 4, 1, 72, false), Config(128, 3, 4, 4, 384, false)),
+                                         Config(32, 3, 4, 1, 72, false), Config(128, 3, 4, 4, 384, false), Qwen2Shape(),
+                                         Qwen3Shape(), Llama3Shape()),
                          [](const auto& info) {
                            return "Hidden" + std::to_string(info.param.hidden) + "KvHeads" +
                                   std::to_string(info.param.kv_heads);

@@ -44,7 +44,7 @@ inline GenerateRequest RandomTurn(const ModelConfig& config, RandomStream& rando
   constexpr float kTemperatures[] = {1, 1, 1, 0.7f, 0};
   request.temperature = kTemperatures[random.Below(5)];
   request.max_new_tokens = static_cast<int32_t>(1 + random.Below(25));
-  request.stop_id = random.Below(2) == 0 ? 0 : -1;
+  if (random.Below(2) == 0) request.stop_ids = {0};
   request.random_key = random.Next();
   return request;
 }
@@ -87,10 +87,10 @@ class Replay {
 
  private:
   void CheckEnd(const GenerateRequest& request, const GenerateResult& result) {
-    for (size_t i = 0; i + 1 < result.output.size(); ++i) ASSERT_NE(result.output[i], request.stop_id);
+    for (size_t i = 0; i + 1 < result.output.size(); ++i) ASSERT_FALSE(request.Stops(result.output[i]));
     const auto room = std::min<int64_t>(request.max_new_tokens, config_.context - request.prompt.size());
     if (result.finish == proto::STOP) {
-      EXPECT_EQ(result.output.back(), request.stop_id);
+      EXPECT_TRUE(request.Stops(result.output.back()));
     } else {
       EXPECT_EQ(result.finish, proto::LENGTH);
       EXPECT_EQ(static_cast<int64_t>(result.output.size()), room);

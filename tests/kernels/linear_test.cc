@@ -56,13 +56,18 @@ TEST_P(LinearTest, SwiGluAgreesWithAten) {
         const GateUp layer(size, in);
         const std::vector<float> x = RandomFloats(rows * in, 5);
         std::vector<float> y(rows * size + 1, 0.5f);
-        LinearSwiGlu(x.data(), rows, layer.packed.data(), in, size, y.data());
+        LinearSwiGlu(x.data(), rows, layer.packed.data(), nullptr, in, size, y.data());
         EXPECT_EQ(y.back(), 0.5f);
         y.pop_back();
         const at::Tensor input = Double(x, {rows, in});
-        const at::Tensor wanted = at::silu(at::matmul(input, Double(layer.gate, {size, in}).t())) *
-                                  at::matmul(input, Double(layer.up, {size, in}).t());
-        ExpectClose(y, wanted, 2e-5, 1e-5);
+        const at::Tensor gate = at::matmul(input, Double(layer.gate, {size, in}).t());
+        const at::Tensor up = at::matmul(input, Double(layer.up, {size, in}).t());
+        ExpectClose(y, at::silu(gate) * up, 2e-5, 1e-5);
+        const std::vector<float> gate_bias = RandomFloats(size, 7), up_bias = RandomFloats(size, 8);
+        std::vector<float> bias(PackedGateUpSize(size, 1));
+        PackGateUpBias(gate_bias.data(), up_bias.data(), size, bias.data());
+        LinearSwiGlu(x.data(), rows, layer.packed.data(), bias.data(), in, size, y.data());
+        ExpectClose(y, at::silu(gate + Double(gate_bias, {size})) * (up + Double(up_bias, {size})), 2e-5, 1e-5);
       }
     }
   }
@@ -72,7 +77,7 @@ TEST_P(LinearTest, SwiGluOfExtremeGatesIsFinite) {
   const GateUp layer(16, 1);
   for (float x : {-1e30f, -1000.f, 1000.f}) {
     std::vector<float> y(16);
-    LinearSwiGlu(&x, 1, layer.packed.data(), 1, 16, y.data());
+    LinearSwiGlu(&x, 1, layer.packed.data(), nullptr, 1, 16, y.data());
     for (int i = 0; i < 16; ++i) {
       const double gate = static_cast<double>(x) * layer.gate[i], up = static_cast<double>(x) * layer.up[i];
       const double wanted = gate / (1 + std::exp(-gate)) * up;
@@ -93,14 +98,14 @@ TEST_P(LinearTest, RowsDoNotDependOnTheirBatch) {
   std::vector<float> all(rows * out), all_added = before, all_gated(rows * out);
   Linear(x.data(), rows, layer.packed.data(), in, out, all.data());
   LinearAdd(x.data(), rows, layer.packed.data(), in, out, all_added.data());
-  LinearSwiGlu(x.data(), rows, gated.packed.data(), in, out, all_gated.data());
+  LinearSwiGlu(x.data(), rows, gated.packed.data(), nullptr, in, out, all_gated.data());
   for (int64_t size : {1, 2, 3, 4, 6, 7, 12, 13, 40}) {
     for (int64_t first = 0; first + size <= rows; first += 5) {
       std::vector<float> some(size * out), gates(size * out);
       std::vector<float> added(before.begin() + first * out, before.begin() + (first + size) * out);
       Linear(x.data() + first * in, size, layer.packed.data(), in, out, some.data());
       LinearAdd(x.data() + first * in, size, layer.packed.data(), in, out, added.data());
-      LinearSwiGlu(x.data() + first * in, size, gated.packed.data(), in, out, gates.data());
+      LinearSwiGlu(x.data() + first * in, size, gated.packed.data(), nullptr, in, out, gates.data());
       const size_t bytes = some.size() * sizeof(float);
       ASSERT_EQ(std::memcmp(some.data(), all.data() + first * out, bytes), 0) << size << " rows from " << first;
       ASSERT_EQ(std::memcmp(added.data(), all_added.data() + first * out, bytes), 0) << size << " rows from " << first;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "policy/device.h"
+#include "tests/policy/family_shapes.h"
 #include "tests/policy/plain_transformer.h"
 #include "tests/policy/random_sequences.h"
 
@@ -97,7 +98,9 @@ INSTANTIATE_TEST_SUITE_P(Shapes, ModelShapeTest,
                          testing::Values(Shape{"Plain", Config(64, 2, 4, 4, 192, true)},
                                          Shape{"Grouped", Config(48, 2, 6, 2, 80, true)},
                                          Shape{"UntiedOneKeyHead", Config(32, 3, 4, 1, 72, false)},
-                                         Shape{"OddSizes", Config(30, 1, 3, 3, 41, false)}),
+                                         Shape{"OddSizes", Config(30, 1, 3, 3, 41, false)},
+                                         Shape{"Qwen2", Qwen2Shape()}, Shape{"Qwen3", Qwen3Shape()},
+                                         Shape{"Llama3", Llama3Shape()}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 TEST(ModelTest, ASequenceScoresTheSameWhateverItIsPackedWith) {

@@ -94,19 +94,39 @@ TEST(OperationsTest, SwiGluAlsoFarFromZero) {
   }
 }
 
-TEST(OperationsTest, LogProbs) {
+TEST(OperationsTest, HeadLogProbsInOneBlockAndInSeveral) {
   for (const int64_t vocabulary : {1, 2, 24, 33, 130}) {
     const at::Tensor targets = at::arange(50, at::kLong).remainder(vocabulary);
-    at::Tensor logits = Random(8, {50, vocabulary});
-    logits.narrow(0, 0, 10).mul_(20);
-    ExpectFusedEqualsComposite(
-        {logits},
-        [&](const Tensors& x) -> Tensors {
-          const TokenScores scores = LogProbs(x[0], targets);
-          return {scores.logprobs, scores.entropy};
-        },
-        "vocabulary " + std::to_string(vocabulary));
+    at::Tensor y = Random(8, {50, 12});
+    y.narrow(0, 0, 10).mul_(20);
+    for (const int64_t block : {0, 50, 7, 1}) {
+      ExpectFusedEqualsComposite(
+          {y, Random(12, {vocabulary, 12})},
+          [&](const Tensors& x) -> Tensors {
+            const TokenScores scores = HeadLogProbs(x[0], Prepare(x[1], {}, x[1].scalar_type()), targets, block);
+            return {scores.logprobs, scores.entropy};
+          },
+          "vocabulary " + std::to_string(vocabulary) + ", blocks of " + std::to_string(block));
+    }
   }
+}
+
+// The definition, in double: the composite version of the test above computes blocks as well.
+TEST(OperationsTest, HeadLogProbsAreThoseOfALogSoftmax) {
+  const at::Tensor targets = at::arange(20, at::kLong).remainder(9);
+  const at::Tensor y = Random(13, {20, 6}).to(at::kDouble).requires_grad_(true);
+  const at::Tensor weight = Random(14, {9, 6}).to(at::kDouble).requires_grad_(true);
+  const TokenScores scores = HeadLogProbs(y, Prepare(weight, {}, at::kDouble), targets, 6);
+  const at::Tensor y2 = y.detach().clone().requires_grad_(true), weight2 = weight.detach().clone().requires_grad_(true);
+  const at::Tensor all = at::log_softmax(at::linear(y2, weight2), -1);
+  const at::Tensor wanted = all.gather(1, targets.unsqueeze(1)).squeeze(1);
+  EXPECT_TRUE(at::allclose(scores.logprobs, wanted));
+  EXPECT_TRUE(at::allclose(scores.entropy, -(all.exp() * all).sum(-1)));
+  const at::Tensor weights = at::linspace(-1, 2, 20, at::kDouble);
+  (scores.logprobs * weights).sum().backward();
+  (wanted * weights).sum().backward();
+  EXPECT_TRUE(at::allclose(y.grad(), y2.grad()));
+  EXPECT_TRUE(at::allclose(weight.grad(), weight2.grad()));
 }
 
 TEST(OperationsTest, TakeRowsAddsUpTheGradientsOfARowTakenTwice) {
@@ -119,7 +139,7 @@ TEST(OperationsTest, Linear) {
   for (const auto& [rows, in, out] : {std::array<int64_t, 3>{1, 1, 1}, {5, 7, 33}, {300, 64, 24}, {129, 50, 100}}) {
     ExpectFusedEqualsComposite(
         {Random(10, {rows, in}), Random(11, {out, in})},
-        [](const Tensors& x) -> Tensors { return {operations::Linear(x[0], Prepare(x[1], x[1].scalar_type()))}; },
+        [](const Tensors& x) -> Tensors { return {operations::Linear(x[0], Prepare(x[1], {}, x[1].scalar_type()))}; },
         std::to_string(rows) + " x " + std::to_string(in) + " x " + std::to_string(out));
   }
 }
@@ -151,7 +171,7 @@ TEST(OperationsTest, AttentionOfRaggedSequences) {
     }
     if (s.targets.empty()) s.lengths = {2}, s.ids = {1, 1}, s.targets = {1};
     const PackedLayout layout = LayOut(s, config, 0, /*padded=*/true, at::kCPU);
-    const Rotary rotary = MakeRotary(config, at::kCPU);
+    const Rotary rotary = MakeRotary(config, config.context, at::kCPU);
     const int64_t tokens = static_cast<int64_t>(s.ids.size()), width = (c.heads + 2 * c.kv_heads) * c.size;
     ExpectFusedEqualsComposite(
         {Random(12, {tokens, width})},

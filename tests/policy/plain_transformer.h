@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,10 +22,8 @@ class PlainTransformer {
     for (const Parameter& p : ParameterLayout(config)) {
       weights_[p.name] = flat.narrow(0, p.offset, p.size()).view(p.shape).clone().requires_grad_(true);
     }
-    const int64_t half = config.head_size() / 2;
-    const at::Tensor frequency =
-        at::pow(config.rope_theta, -at::arange(half, at::kDouble) / static_cast<double>(half)).unsqueeze(0);
-    const at::Tensor angles = at::arange(config.context, at::kDouble).unsqueeze(1) * frequency;
+    const at::Tensor angles =
+        at::arange(config.context, at::kDouble).unsqueeze(1) * Scaled(Frequencies(config)).unsqueeze(0);
     cos_ = at::cat({angles.cos(), angles.cos()}, 1).to(flat.scalar_type());
     sin_ = at::cat({angles.sin(), angles.sin()}, 1).to(flat.scalar_type());
   }
@@ -60,9 +59,8 @@ class PlainTransformer {
       const std::string layer = "model.layers." + std::to_string(n) + ".";
       x = x + Attention(Norm(x, layer + "input_layernorm.weight"), layer + "self_attn.");
       const at::Tensor y = Norm(x, layer + "post_attention_layernorm.weight");
-      const at::Tensor gate = at::silu(at::linear(y, weights_[layer + "mlp.gate_proj.weight"]));
-      const at::Tensor up = at::linear(y, weights_[layer + "mlp.up_proj.weight"]);
-      x = x + at::linear(gate * up, weights_[layer + "mlp.down_proj.weight"]);
+      const at::Tensor gate = at::silu(Linear(y, layer + "mlp.gate_proj"));
+      x = x + Linear(gate * Linear(y, layer + "mlp.up_proj"), layer + "mlp.down_proj");
     }
     x = Norm(x, "model.norm.weight");
     const char* head = config_.tied_head ? "model.embed_tokens.weight" : "lm_head.weight";
@@ -92,8 +90,33 @@ class PlainTransformer {
   }
 
  private:
+  static at::Tensor Frequencies(const ModelConfig& config) {
+    const int64_t half = config.head_size() / 2;
+    return at::pow(config.rope_theta, -at::arange(half, at::kDouble) / static_cast<double>(half));
+  }
+
+  // As transformers' _compute_llama3_parameters words it: by wavelengths, with two masks.
+  at::Tensor Scaled(const at::Tensor& frequencies) const {
+    if (!config_.rope_scaling) return frequencies;
+    const RopeScaling& s = *config_.rope_scaling;
+    const double original = static_cast<double>(s.original_context);
+    const at::Tensor wavelengths = 2 * M_PI / frequencies;
+    const at::Tensor is_long = wavelengths > original / s.low_frequency_factor;
+    const at::Tensor is_medium = ~(wavelengths < original / s.high_frequency_factor) & ~is_long;
+    const at::Tensor smooth =
+        (original / wavelengths - s.low_frequency_factor) / (s.high_frequency_factor - s.low_frequency_factor);
+    const at::Tensor blended = (1 - smooth) * frequencies / s.factor + smooth * frequencies;
+    return at::where(is_medium, blended, at::where(is_long, frequencies / s.factor, frequencies));
+  }
+
+  at::Tensor Linear(const at::Tensor& x, const std::string& name) {
+    const auto bias = weights_.find(name + ".bias");
+    return at::linear(x, weights_.at(name + ".weight"),
+                      bias == weights_.end() ? std::nullopt : std::optional(bias->second));
+  }
+
   at::Tensor Norm(const at::Tensor& x, const std::string& weight) {
-    return at::rms_norm(x, {config_.hidden}, weights_[weight], config_.norm_epsilon);
+    return at::rms_norm(x, {x.size(-1)}, weights_[weight], config_.norm_epsilon);
   }
 
   at::Tensor Turn(const at::Tensor& x) {  // [sequences, heads, longest, head_size]
@@ -104,16 +127,17 @@ class PlainTransformer {
 
   at::Tensor Attention(const at::Tensor& x, const std::string& name) {
     const int64_t count = x.size(0), length = x.size(1), size = config_.head_size();
-    const auto project = [&](const char* which, int64_t heads) {
-      return at::linear(x, weights_[name + which]).view({count, length, heads, size}).transpose(1, 2);
+    const auto project = [&](const std::string& which, int64_t heads) {
+      at::Tensor y = Linear(x, name + which + "_proj").view({count, length, heads, size});
+      if (config_.qk_norm && which != "v") y = Norm(y, name + which + "_norm.weight");
+      return y.transpose(1, 2);
     };
-    const at::Tensor q = Turn(project("q_proj.weight", config_.heads));
-    const at::Tensor k = Turn(project("k_proj.weight", config_.kv_heads));
-    const at::Tensor v = project("v_proj.weight", config_.kv_heads);
+    const at::Tensor q = Turn(project("q", config_.heads));
+    const at::Tensor k = Turn(project("k", config_.kv_heads));
+    const at::Tensor v = project("v", config_.kv_heads);
     const at::Tensor out = at::scaled_dot_product_attention(q, k, v, {}, 0.0, /*is_causal=*/true, {},
                                                             /*enable_gqa=*/config_.heads != config_.kv_heads);
-    return at::linear(out.transpose(1, 2).reshape({count, length, config_.heads * size}),
-                      weights_[name + "o_proj.weight"]);
+    return Linear(out.transpose(1, 2).reshape({count, length, config_.heads * size}), name + "o_proj");
   }
 
   const ModelConfig config_;

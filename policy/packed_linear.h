@@ -1,0 +1,13 @@
+// kernels/linear.h over tensors, rows spread over threads.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace tandem::operations {
+
+at::Tensor PackedWeight(const at::Tensor& weight);  // [out, in] float32 on the CPU
+
+// x [rows, in] times a packed weight -> [rows, out].
+at::Tensor PackedProduct(const at::Tensor& x, const at::Tensor& packed, int64_t out);
+
+}  // namespace tandem::operations
