@@ -26,6 +26,13 @@ Commands
   simulate CONFIG  what a bound, more workers or a faster trainer would cost or bring; --from RUN takes its work
   config CONFIG    print the whole configuration, every key with its documentation
   tasks [CONFIG]   write tasks of an environment as JSON lines
+
+On one model, a folder in Hugging Face's layout
+  score MODEL      log-probabilities of given tokens
+  generate MODEL   go on with a text or a chat
+  tokenize MODEL   the token ids of a text
+  convert MODEL T  write it anew, with another type
+
   version          print the version and the build
 
 Processes that train starts: exchange, trainer, worker.

@@ -78,6 +78,39 @@ struct SimulateFlags {
 };
 int Simulate(SimulateFlags flags);
 
+// Commands on one model: a folder in Hugging Face's layout.
+struct ModelFlags {
+  std::string model;
+  std::string device = "auto", dtype;  // "": float32 on the CPU, bf16 on a GPU
+};
+struct ScoreFlags {
+  ModelFlags model;
+  std::string input;
+};
+int ScoreSequences(const ScoreFlags& flags);
+
+struct GenerateFlags {
+  ModelFlags model;
+  std::string prompt, input;  // one of them
+  bool chat = false;          // the prompt is what a user says
+  bool greedy = false;
+  double temperature = 1, top_p = 1, min_p = 0;
+  uint32_t top_k = 0, max_new_tokens = 256, batch = 32;
+  std::vector<std::string> stop;
+  uint64_t seed = 0;
+};
+int GenerateText(const GenerateFlags& flags);
+
+struct TokenizeFlags {
+  std::string model, input;
+};
+int TokenizeText(const TokenizeFlags& flags);
+
+struct ConvertFlags {
+  std::string source, target, dtype;  // "": as in the source
+};
+int ConvertModel(const ConvertFlags& flags);
+
 int PrintVersion();
 
 // The processes of a run, which `train` starts.

@@ -173,6 +173,89 @@ Command SimulateCommand(CLI::App& program) {
   return {app, [flags] { return Simulate(*flags); }};
 }
 
+// ---- commands on one model
+
+void AddModelOptions(CLI::App* app, ModelFlags* flags) {
+  app->add_option("MODEL", flags->model, "a model folder in Hugging Face's layout")->required()->type_name("");
+  app->add_option("--device", flags->device, "cpu, cuda or auto (a GPU where there is one)")->type_name("NAME");
+  app->add_option("--dtype", flags->dtype, "float32 (the default on a CPU) or bf16 (on a GPU)")->type_name("TYPE");
+}
+
+Command ScoreCommand(CLI::App& program) {
+  CLI::App* app = program.add_subcommand(
+      "score",
+      "Prints the log-probability of each token given those before it. Takes JSON lines with \"ids\" or \"text\";\n"
+      "writes for each {\"ids\": [...], \"logprobs\": [...]}, from the second token on.");
+  auto flags = std::make_shared<ScoreFlags>();
+  AddModelOptions(app, &flags->model);
+  app->add_option("--input", flags->input, "the file of JSON lines; - is standard input")
+      ->required()
+      ->type_name("FILE");
+  app->footer("Example:\n  tandem score models/planner --input sequences.jsonl > logprobs.jsonl");
+  return {app, [flags] { return ScoreSequences(*flags); }};
+}
+
+Command GenerateCommand(CLI::App& program) {
+  CLI::App* app = program.add_subcommand(
+      "generate",
+      "Goes on with a text. Writes a JSON line a request, in the order of the input: \"ids\" and \"text\" of the new\n"
+      "tokens, \"logprobs\" of the model, \"sampled_logprobs\" of the distribution they were drawn from (with its\n"
+      "temperature and filters), and \"finish\": stop, or length. What a request gets depends on its text, its place "
+      "in\n"
+      "the input and the seed, not on what else is generated at the same time.");
+  auto flags = std::make_shared<GenerateFlags>();
+  AddModelOptions(app, &flags->model);
+  app->add_option("--prompt", flags->prompt, "the text")->type_name("TEXT");
+  app->add_option("--input", flags->input,
+                  "JSON lines with \"text\", \"ids\" or \"messages\" (a chat) instead; - is standard input")
+      ->type_name("FILE");
+  app->add_flag("--chat", flags->chat, "the prompt is what a user says: it goes through the model's chat template");
+  app->add_flag("--greedy", flags->greedy, "always the likeliest token; the same as --temperature 0");
+  app->add_option("--temperature", flags->temperature, "of sampling (1)")->type_name("T");
+  app->add_option("--top-p", flags->top_p, "only the likeliest tokens, up to this share of the probability (1)")
+      ->type_name("P");
+  app->add_option("--top-k", flags->top_k, "only so many of the likeliest tokens (0: all)")->type_name("K");
+  app->add_option("--min-p", flags->min_p, "only tokens at least so likely, compared with the likeliest (0)")
+      ->type_name("P");
+  app->add_option("--max-new-tokens", flags->max_new_tokens, "how many at most (256)")->type_name("N");
+  AddRepeatable(app, "--stop", "TEXT", &flags->stop, "ends the text before this (repeatable)");
+  app->add_option("--seed", flags->seed, "of the sampling (0)")->type_name("N");
+  app->add_option("--batch", flags->batch, "requests that are worked on at the same time (32)")->type_name("N");
+  app->footer(
+      "Examples:\n  tandem generate models/planner --prompt 'Once upon a time' --max-new-tokens 40\n"
+      "  tandem generate models/planner --chat --prompt 'What is 7 * 6?' --greedy\n"
+      "  tandem generate models/planner --input prompts.jsonl --top-p 0.9 > texts.jsonl");
+  return {app, [flags] { return GenerateText(*flags); }};
+}
+
+Command TokenizeCommand(CLI::App& program) {
+  CLI::App* app = program.add_subcommand(
+      "tokenize", "Writes the token ids of texts: JSON lines with \"text\" in, {\"ids\": [...]} out.");
+  auto flags = std::make_shared<TokenizeFlags>();
+  app->add_option("MODEL", flags->model,
+                  "a model folder in Hugging Face's layout, of which the tokenizer's files are enough")
+      ->required()
+      ->type_name("");
+  app->add_option("--input", flags->input, "the file of JSON lines; - is standard input")
+      ->required()
+      ->type_name("FILE");
+  app->footer("Example:\n  tandem tokenize models/planner --input texts.jsonl");
+  return {app, [flags] { return TokenizeText(*flags); }};
+}
+
+Command ConvertCommand(CLI::App& program) {
+  CLI::App* app = program.add_subcommand(
+      "convert",
+      "Writes a model folder anew, with its tokenizer, in Hugging Face's layout: with another type, in one\n"
+      "file.");
+  auto flags = std::make_shared<ConvertFlags>();
+  app->add_option("SOURCE", flags->source, "a model folder in Hugging Face's layout")->required()->type_name("");
+  app->add_option("TARGET", flags->target, "the folder to write; it must not be there")->required()->type_name("");
+  app->add_option("--dtype", flags->dtype, "float32, bf16 or f16 (as in SOURCE)")->type_name("TYPE");
+  app->footer("Example:\n  tandem convert models/planner models/planner-bf16 --dtype bf16");
+  return {app, [flags] { return ConvertModel(*flags); }};
+}
+
 // ---- the processes of a run
 
 void AddProcessOptions(CLI::App* app, ProcessFlags* flags) {
@@ -222,9 +305,10 @@ Command VersionCommand(CLI::App& program) {
 }  // namespace
 
 std::vector<Command> AddCommands(CLI::App& program) {
-  return {TrainCommand(program),   EvalCommand(program),     ConfigCommand(program),  TasksCommand(program),
-          ReplayCommand(program),  SimulateCommand(program), VersionCommand(program), ExchangeCommand(program),
-          TrainerCommand(program), WorkerCommand(program)};
+  return {TrainCommand(program),    EvalCommand(program),     ConfigCommand(program),  TasksCommand(program),
+          ReplayCommand(program),   SimulateCommand(program), ScoreCommand(program),   GenerateCommand(program),
+          TokenizeCommand(program), ConvertCommand(program),  VersionCommand(program), ExchangeCommand(program),
+          TrainerCommand(program),  WorkerCommand(program)};
 }
 
 }  // namespace tandem

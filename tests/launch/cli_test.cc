@@ -15,6 +15,7 @@
 #include "launch/config.h"
 #include "launch/config_writer.h"
 #include "policy/device.h"
+#include "tests/launch/run_line.h"
 #include "tests/launch/temporary_folder.h"
 
 namespace tandem {
@@ -25,11 +26,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
-
-struct Printed {
-  int status;
-  std::string out, err;
-};
 
 // Runs in a folder of its own, where x.yaml is a configuration that is in order.
 class CliTest : public ::testing::Test {
@@ -45,20 +41,9 @@ class CliTest : public ::testing::Test {
     ASSERT_TRUE(WriteFileAtomically(file, text).ok());
   }
 
-  static Printed Run(const std::string& line) {
-    std::vector<std::string> words = absl::StrSplit("tandem " + line, ' ', absl::SkipEmpty());
-    std::vector<char*> argv;
-    for (std::string& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    testing::internal::CaptureStdout();
-    testing::internal::CaptureStderr();
-    const int status = RunCommandLine(static_cast<int>(words.size()), argv.data());
-    return {status, testing::internal::GetCapturedStdout(), testing::internal::GetCapturedStderr()};
-  }
-
   // Bad input: status 2, at most three lines, and no run folder.
   static std::string BadInput(const std::string& line) {
-    const Printed outcome = Run(line);
+    const Printed outcome = RunLine(line);
     EXPECT_EQ(outcome.status, 2) << line << "\n" << outcome.err;
     EXPECT_THAT(outcome.out, IsEmpty()) << line;
     EXPECT_LE(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 3) << outcome.err;
@@ -73,24 +58,24 @@ class CliTest : public ::testing::Test {
 };
 
 TEST_F(CliTest, HelpTeaches) {
-  const Printed outcome = Run("--help");
+  const Printed outcome = RunLine("--help");
   EXPECT_EQ(outcome.status, 0);
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("tandem train configs/quickstart.yaml"), HasSubstr("Exit status"),
                                  HasSubstr("eval RUN"), HasSubstr("tasks [CONFIG]")));
-  EXPECT_EQ(Run("").out, outcome.out);
+  EXPECT_EQ(RunLine("").out, outcome.out);
   for (const std::string command :
        {"train", "eval", "config", "tasks", "simulate", "version", "exchange", "trainer", "worker"}) {
-    const Printed help = Run(command + " --help");
+    const Printed help = RunLine(command + " --help");
     EXPECT_EQ(help.status, 0);
     EXPECT_THAT(help.out, HasSubstr(command)) << command;
     for (const absl::string_view line : absl::StrSplit(help.out, '\n')) {
       EXPECT_LE(line.size(), 125u) << command << ": " << line;
     }
   }
-  EXPECT_THAT(Run("train --help").out, AllOf(HasSubstr("--set"), HasSubstr("--seed"), HasSubstr("--run-dir"),
-                                             HasSubstr("--resume"), HasSubstr("--in-process")));
-  EXPECT_THAT(Run("version").out, StartsWith("tandem 0."));
-  EXPECT_EQ(Run("--version").out, Run("version").out);
+  EXPECT_THAT(RunLine("train --help").out, AllOf(HasSubstr("--set"), HasSubstr("--seed"), HasSubstr("--run-dir"),
+                                                 HasSubstr("--resume"), HasSubstr("--in-process")));
+  EXPECT_THAT(RunLine("version").out, StartsWith("tandem 0."));
+  EXPECT_EQ(RunLine("--version").out, RunLine("version").out);
 }
 
 TEST_F(CliTest, TyposAreAnsweredWithWhatWasMeant) {
@@ -151,12 +136,12 @@ TEST_F(CliTest, AnImpossibleSimulationIsSaidInOneLine) {
 }
 
 TEST_F(CliTest, ASimulationComparesRules) {
-  const Printed text = Run("simulate x.yaml --set train.steps=20 --workers 8 --bounds 1 --rule count,drop_by_age");
+  const Printed text = RunLine("simulate x.yaml --set train.steps=20 --workers 8 --bounds 1 --rule count,drop_by_age");
   EXPECT_EQ(text.status, 0) << text.err;
   EXPECT_THAT(text.out, AllOf(HasSubstr("bound 1: "), HasSubstr("limited by"), HasSubstr("\n  tandem "),
                               HasSubstr("\n  count "), HasSubstr("\n  drop_by_age ")));
-  for (const absl::string_view line :
-       absl::StrSplit(Run("simulate x.yaml --set train.steps=9 --rule count --json").out, '\n', absl::SkipEmpty())) {
+  for (const absl::string_view line : absl::StrSplit(
+           RunLine("simulate x.yaml --set train.steps=9 --rule count --json").out, '\n', absl::SkipEmpty())) {
     EXPECT_FALSE(nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false).is_discarded()) << line;
   }
 }
@@ -178,7 +163,7 @@ TEST_F(CliTest, APortInUseIsNamed) {
 
 TEST_F(CliTest, AGpuThatIsMissingIsSaid) {
   if (ResolveDevice("cuda").ok()) {
-    EXPECT_EQ(Run("config x.yaml --set rollout.device=cuda").status, 0);
+    EXPECT_EQ(RunLine("config x.yaml --set rollout.device=cuda").status, 0);
   } else {
     EXPECT_THAT(BadInput("train x.yaml --set rollout.device=cuda"),
                 StartsWith("--set rollout.device: cuda was asked for"));
@@ -213,17 +198,17 @@ TEST_F(CliTest, ResumingChecksCheckpointsAndShapes) {
 }
 
 TEST_F(CliTest, ConfigPrintsAConfiguration) {
-  const Printed outcome = Run("config x.yaml --set train.steps=7");
+  const Printed outcome = RunLine("config x.yaml --set train.steps=7");
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_THAT(outcome.out,
               AllOf(HasSubstr("  # Steps of each policy. (a whole number of at least 0; default 80)\n  steps: 7\n"),
                     HasSubstr("bound: 4")));
   Write("again.yaml", outcome.out);
-  EXPECT_EQ(Run("config again.yaml").out, outcome.out);
+  EXPECT_EQ(RunLine("config again.yaml").out, outcome.out);
 }
 
 TEST_F(CliTest, TasksAreJsonLines) {
-  const Printed outcome = Run("tasks --count 5 --split held_out");
+  const Printed outcome = RunLine("tasks --count 5 --split held_out");
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   const std::vector<std::string> lines = absl::StrSplit(outcome.out, '\n', absl::SkipEmpty());
   ASSERT_EQ(lines.size(), 5u);
@@ -231,19 +216,19 @@ TEST_F(CliTest, TasksAreJsonLines) {
     const auto task = nlohmann::json::parse(line);
     EXPECT_TRUE(task.contains("question") && task.contains("answer") && task.contains("plan")) << line;
   }
-  EXPECT_EQ(Run("tasks --count 5 --split held_out").out, outcome.out);
-  EXPECT_NE(Run("tasks --count 5").out, outcome.out);
-  EXPECT_EQ(Run("tasks --list").out, "dag-calc\n");
+  EXPECT_EQ(RunLine("tasks --count 5 --split held_out").out, outcome.out);
+  EXPECT_NE(RunLine("tasks --count 5").out, outcome.out);
+  EXPECT_EQ(RunLine("tasks --list").out, "dag-calc\n");
   EXPECT_THAT(BadInput("tasks --split heldout"), HasSubstr("did you mean held_out?"));
 }
 
 TEST_F(CliTest, SimulateSaysWhatABoundCosts) {
   const std::string sets =
       "simulate x.yaml --set train.steps=40 --set train.groups_per_step=8 --workers 2 --set rollout.groups_in_play=4";
-  const Printed text = Run(sets + " --bounds 0,4 --step 0.5");
+  const Printed text = RunLine(sets + " --bounds 0,4 --step 0.5");
   EXPECT_EQ(text.status, 0) << text.err;
   EXPECT_THAT(text.out, AllOf(HasSubstr("bound 0: "), HasSubstr("bound 4: "), HasSubstr("limited by the bound of")));
-  const Printed json = Run(sets + " --sigma 0 --cap 1 --median 2 --step 1 --bounds 0 --json");
+  const Printed json = RunLine(sets + " --sigma 0 --cap 1 --median 2 --step 1 --bounds 0 --json");
   EXPECT_EQ(json.status, 0) << json.err;
   const auto simulated = nlohmann::json::parse(json.out);
   EXPECT_NEAR(simulated["groups_per_s"].get<double>(), 8 / 3.0, 1e-9);  // 2 s of play and 1 s of training a batch
@@ -255,7 +240,7 @@ TEST_F(CliTest, SimulateSaysWhatABoundCosts) {
 TEST_F(CliTest, TheOraclesAreAlwaysRight) {
   const auto loaded = LoadConfig({.file = "x.yaml", .sets = {}, .seed = {}});
   Write("old/config.yaml", WriteYaml(loaded->config));
-  const Printed outcome = Run("eval old --role planner=oracle --role executor=oracle --episodes 50 --json");
+  const Printed outcome = RunLine("eval old --role planner=oracle --role executor=oracle --episodes 50 --json");
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   const auto json = nlohmann::json::parse(outcome.out);
   EXPECT_EQ(json["success"], 1.0);
@@ -264,7 +249,7 @@ TEST_F(CliTest, TheOraclesAreAlwaysRight) {
   EXPECT_EQ(json["executor_step_accuracy"], 1.0);
   EXPECT_EQ(json["episodes"], 50);
   EXPECT_GT(json["tokens"]["planner"], 0);
-  EXPECT_THAT(Run("eval old --role planner=oracle --role executor=oracle --episodes 50").out, HasSubstr("100.0 %"));
+  EXPECT_THAT(RunLine("eval old --role planner=oracle --role executor=oracle --episodes 50").out, HasSubstr("100.0 %"));
 }
 
 }  // namespace

@@ -1,0 +1,161 @@
+#include <cstdio>
+#include <deque>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "launch/language_model.h"
+#include "launch/prompts.h"
+#include "policy/tokenizer/stream_decoder.h"
+#include "rollout/engine/engine.h"
+
+namespace tandem {
+namespace {
+
+// A request in work: what has come of it.
+struct Generation {
+  explicit Generation(const Tokenizer& tokenizer) : decoder(tokenizer) {}
+  StreamDecoder decoder;
+  std::string text;
+  size_t stopped_at = std::string::npos;  // where in the text a stop string begins
+  std::optional<GenerateResult> result;
+};
+
+// Generates for all prompts, and prints each result as soon as those before it are printed.
+class Generator {
+ public:
+  Generator(const GenerateFlags& flags, const Tokenizer& tokenizer, std::vector<int32_t> eos_ids, Engine* engine)
+      : flags_(flags), tokenizer_(tokenizer), eos_ids_(std::move(eos_ids)), engine_(*engine) {}
+
+  absl::Status Run(const std::vector<std::vector<int32_t>>& prompts) {
+    for (const std::vector<int32_t>& prompt : prompts) TANDEM_RETURN_IF_ERROR(Begin(prompt));
+    while (!generations_.empty()) {
+      engine_.Step();
+      while (!generations_.empty() && generations_.front()->result) {
+        TANDEM_RETURN_IF_ERROR(Print(*generations_.front()));
+        generations_.pop_front();
+      }
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status Begin(const std::vector<int32_t>& prompt) {
+    generations_.push_back(std::make_unique<Generation>(tokenizer_));
+    Generation* generation = generations_.back().get();
+    GenerateRequest request;
+    request.prompt = prompt;
+    request.temperature = flags_.greedy ? 0 : static_cast<float>(flags_.temperature);
+    request.filter = {.top_k = static_cast<int32_t>(flags_.top_k),
+                      .top_p = static_cast<float>(flags_.top_p),
+                      .min_p = static_cast<float>(flags_.min_p)};
+    request.max_new_tokens = static_cast<int32_t>(flags_.max_new_tokens);
+    request.stop_ids = eos_ids_;
+    request.random_key = MixKey(flags_.seed, begun_++);
+    const auto id = std::make_shared<Engine::RequestId>(0);
+    TANDEM_ASSIGN_OR_RETURN(*id, engine_.Submit(
+                                     std::move(request),
+                                     [this, generation, id](int32_t token) {
+                                       if (Stops(*generation, token)) engine_.Cancel(*id);
+                                     },
+                                     [generation](GenerateResult result) { generation->result = std::move(result); }));
+    return absl::OkStatus();
+  }
+
+  // Whether a stop string has come up.
+  bool Stops(Generation& generation, int32_t token) const {
+    size_t longest = 0;
+    for (const std::string& stop : flags_.stop) longest = std::max(longest, stop.size());
+    const size_t from = generation.text.size() < longest ? 0 : generation.text.size() - longest;
+    generation.text += generation.decoder.Push(token);
+    if (generation.stopped_at != std::string::npos) return false;
+    for (const std::string& stop : flags_.stop) {
+      generation.stopped_at = std::min(generation.stopped_at, generation.text.find(stop, from));
+    }
+    return generation.stopped_at != std::string::npos;
+  }
+
+  absl::Status Print(Generation& generation) const {
+    const bool stopped = generation.stopped_at != std::string::npos;
+    generation.text += generation.decoder.Finish();
+    nlohmann::ordered_json line;
+    line["ids"] = generation.result->output;
+    line["text"] = generation.text.substr(0, generation.stopped_at);
+    line["logprobs"] = generation.result->model_logprobs;
+    line["sampled_logprobs"] = generation.result->sampled_logprobs;
+    line["finish"] = stopped || generation.result->finish == proto::STOP ? "stop" : "length";
+    const std::string text = line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    if (std::printf("%s\n", text.c_str()) < 0) return absl::DataLossError("standard output: cannot be written");
+    std::fflush(stdout);
+    return absl::OkStatus();
+  }
+
+  const GenerateFlags& flags_;
+  const Tokenizer& tokenizer_;
+  const std::vector<int32_t> eos_ids_;
+  Engine& engine_;
+  uint64_t begun_ = 0;
+  std::deque<std::unique_ptr<Generation>> generations_;  // that have not been printed, in the order of the input
+};
+
+absl::Status CheckFlags(const GenerateFlags& flags) {
+  if (flags.prompt.empty() == flags.input.empty()) {
+    return absl::InvalidArgumentError("expected either --prompt or --input");
+  }
+  if (flags.chat && flags.prompt.empty()) {
+    return absl::InvalidArgumentError("--chat: goes with --prompt; in a file a chat is a line with \"messages\"");
+  }
+  if (!(flags.temperature >= 0 && flags.temperature <= 1e6)) {
+    return absl::InvalidArgumentError("--temperature: expected 0 or more");
+  }
+  if (!(flags.top_p >= 0 && flags.top_p <= 1)) return absl::InvalidArgumentError("--top-p: expected 0 to 1");
+  if (!(flags.min_p >= 0 && flags.min_p <= 1)) return absl::InvalidArgumentError("--min-p: expected 0 to 1");
+  if (flags.max_new_tokens < 1 || flags.max_new_tokens > (1u << 30)) {
+    return absl::InvalidArgumentError("--max-new-tokens: expected 1 or more");
+  }
+  if (flags.batch < 1 || flags.batch > 4096) return absl::InvalidArgumentError("--batch: expected 1 to 4096");
+  for (const std::string& stop : flags.stop) {
+    if (stop.empty()) return absl::InvalidArgumentError("--stop: is empty");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const ModelFolder& folder, const Placement& placement,
+                                                   int64_t batch) {
+  std::unique_ptr<Decoder> decoder;
+  if (placement.device == "cpu" && !placement.bf16) {
+    decoder = MakeCpuDecoder(folder.shape(), batch);
+  } else {
+    TANDEM_ASSIGN_OR_RETURN(decoder, MakeAtenDecoder(folder.shape(), batch, placement.device, placement.bf16));
+  }
+  auto engine = std::make_unique<Engine>(std::move(decoder), batch);
+  const auto count = static_cast<size_t>(ParameterCount(folder.shape()));
+  const std::unique_ptr<float[]> weights(new float[count]);  // not touched: ReadWeights is then fastest
+  TANDEM_RETURN_IF_ERROR(ReadWeights(folder, {weights.get(), count}));
+  TANDEM_RETURN_IF_ERROR(engine->Install({.incarnation = 0, .number = 0}, {weights.get(), count}));
+  return engine;
+}
+
+}  // namespace
+
+int GenerateText(const GenerateFlags& flags) {
+  if (const absl::Status checked = CheckFlags(flags); !checked.ok()) return BadInput(checked);
+  const absl::StatusOr<Placement> placement = PlacementOf(flags.model);
+  if (!placement.ok()) return BadInput(placement.status());
+  const absl::StatusOr<ModelFolder> folder = LoadModelFolder(flags.model.model);
+  if (!folder.ok()) return BadInput(folder.status());
+  const auto tokenizer = LoadTokenizerOf(*folder);
+  if (!tokenizer.ok()) return BadInput(tokenizer.status());
+  const auto prompts = ReadPrompts({flags.prompt, flags.chat, flags.input}, *folder, **tokenizer);
+  if (!prompts.ok()) return BadInput(prompts.status());
+  const auto engine = LoadEngine(*folder, *placement, flags.batch);
+  if (!engine.ok()) return BadInput(engine.status());
+  const absl::Status done = Generator(flags, **tokenizer, folder->eos_ids(), engine->get()).Run(*prompts);
+  return done.ok() ? kExitFine : Failed(done);
+}
+
+}  // namespace tandem

@@ -1,0 +1,43 @@
+#include "launch/language_model.h"
+
+#include <ATen/ATen.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "policy/device.h"
+#include "policy/tokenizer/open_tokenizer.h"
+
+namespace tandem {
+
+absl::StatusOr<Placement> PlacementOf(const ModelFlags& flags) {
+  Placement placement;
+  TANDEM_ASSIGN_OR_RETURN(placement.device, ResolveDevice(flags.device));
+  if (flags.dtype != "" && flags.dtype != "float32" && flags.dtype != "bf16") {
+    return absl::InvalidArgumentError(absl::StrCat("--dtype ", flags.dtype, ": expected float32 or bf16"));
+  }
+  placement.bf16 = flags.dtype.empty() ? placement.device != "cpu" : flags.dtype == "bf16";
+  return placement;
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizerOf(const ModelFolder& folder) {
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer, OpenTokenizer(folder.path));
+  if (tokenizer->vocabulary() > folder.shape().vocabulary) {
+    return absl::InvalidArgumentError(absl::StrCat(folder.path, "/tokenizer.json: has ids up to ",
+                                                   tokenizer->vocabulary() - 1, "; vocab_size of config.json is ",
+                                                   folder.shape().vocabulary));
+  }
+  return tokenizer;
+}
+
+absl::StatusOr<std::unique_ptr<Model>> LoadScorer(const ModelFolder& folder, const Placement& placement) {
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Model> model,
+                          Model::Create(folder.shape(), placement.device, placement.bf16, /*trains=*/false));
+  at::Tensor weights = model->flat();
+  if (!weights.is_cpu()) weights = at::empty({weights.numel()}, at::kFloat);
+  TANDEM_RETURN_IF_ERROR(
+      ReadWeights(folder, {weights.mutable_data_ptr<float>(), static_cast<size_t>(weights.numel())}));
+  if (!model->flat().is_cpu()) model->flat().copy_(weights);
+  return model;
+}
+
+}  // namespace tandem

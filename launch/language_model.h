@@ -1,0 +1,28 @@
+// A model that was loaded to be asked something.
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "launch/commands.h"
+#include "policy/files/model_folder.h"
+#include "policy/model.h"
+#include "policy/tokenizer/tokenizer.h"
+
+namespace tandem {
+
+// Where a command computes, and in what type.
+struct Placement {
+  std::string device;  // "cpu" or "cuda"
+  bool bf16 = false;
+};
+// kInvalidArgument: another device or type than there are; kUnavailable: a device that is not there.
+absl::StatusOr<Placement> PlacementOf(const ModelFlags& flags);
+
+// The folder's tokenizer. kInvalidArgument: it has ids that the model does not know, or is no tokenizer.
+absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizerOf(const ModelFolder& folder);
+
+// The folder's model, ready to score; it does not train.
+absl::StatusOr<std::unique_ptr<Model>> LoadScorer(const ModelFolder& folder, const Placement& placement);
+
+}  // namespace tandem
