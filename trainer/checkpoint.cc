@@ -12,7 +12,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/status.h"
-#include "policy/safetensors.h"
+#include "policy/files/weights.h"
 
 namespace tandem {
 namespace {
@@ -174,10 +174,9 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& folder, const Model
   out.shape = shape;
   out.updates = state.updates;
   TANDEM_ASSIGN_OR_RETURN(out.weights, LoadWeights(folder, shape));
-  TANDEM_ASSIGN_OR_RETURN(const SafetensorsFile moments, SafetensorsFile::Read(OptimizerFile(folder)));
+  TANDEM_ASSIGN_OR_RETURN(const SafetensorsFile moments, SafetensorsFile::Open(OptimizerFile(folder)));
   const auto fill = [&](const char* name, std::vector<float>& values) -> absl::Status {
-    TANDEM_ASSIGN_OR_RETURN(const auto found, moments.Find(name, {ParameterCount(shape)}));
-    values.assign(found.begin(), found.end());
+    TANDEM_ASSIGN_OR_RETURN(values, ReadFloats(moments, name, {ParameterCount(shape)}));
     return absl::OkStatus();
   };
   TANDEM_RETURN_IF_ERROR(fill("exp_avg", out.first));
