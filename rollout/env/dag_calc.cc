@@ -103,7 +103,7 @@ class DagCalc final : public Environment {
   }
 
   // Sees to it that the scripted planner has a plan for every task of a file, and that it is a valid one.
-  absl::Status CheckFileTask(Task& task) const {
+  absl::StatusOr<bool> CheckFileTask(Task& task) const {
     if (!task.plan) {
       const absl::StatusOr<Expression> expression = ExpressionOf(task.question);
       if (!expression.ok()) {
@@ -116,7 +116,7 @@ class DagCalc final : public Environment {
                       [this](std::string_view s) { return StepIsWellFormed(s); });
     reader.Feed(*task.plan);
     reader.End(/*finished=*/true);
-    if (!reader.faulty()) return absl::OkStatus();
+    if (!reader.faulty()) return true;
     return absl::InvalidArgumentError(absl::StrCat(
         "plan: \"", *task.plan, "\" is faulty: ", std::string(PlanFaultName(reader.fault())), ", ", reader.detail()));
   }

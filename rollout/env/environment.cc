@@ -7,13 +7,15 @@
 #include "absl/synchronization/mutex.h"
 #include "base/status.h"
 #include "rollout/env/dag_calc.h"
+#include "rollout/env/word_problems.h"
 
 namespace tandem {
 namespace {
 
 struct Registry {
   absl::Mutex mutex;
-  std::map<std::string, EnvironmentFactory> factories ABSL_GUARDED_BY(mutex) = {{"dag-calc", &MakeDagCalc}};
+  std::map<std::string, EnvironmentFactory> factories ABSL_GUARDED_BY(mutex) = {{"dag-calc", &MakeDagCalc},
+                                                                                {"word-problems", &MakeWordProblems}};
 };
 
 Registry& Environments() {

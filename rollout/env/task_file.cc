@@ -3,6 +3,9 @@
 #include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <optional>
+#include <utility>
+
 #include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "base/status.h"
@@ -28,7 +31,7 @@ absl::StatusOr<std::string> Text(const Object& object, const std::string& key, s
   }
   const std::string& text = found->second.string_value();
   if (text.empty()) return absl::InvalidArgumentError(absl::StrCat(key, ": expected text, found none"));
-  const size_t stranger = text.find_first_not_of(alphabet);
+  const size_t stranger = alphabet.empty() ? std::string::npos : text.find_first_not_of(alphabet);
   if (stranger != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat(key, ": character ", stranger + 1, " of \"", text,
                                                    "\" is not in the alphabet ", std::string(alphabet)));
@@ -36,7 +39,9 @@ absl::StatusOr<std::string> Text(const Object& object, const std::string& key, s
   return text;
 }
 
-absl::StatusOr<Task> ReadTask(const std::string& line, std::string_view alphabet, TaskFile::Check check) {
+// Nothing: the task is left out.
+absl::StatusOr<std::optional<Task>> ReadTask(const std::string& line, std::string_view alphabet,
+                                             TaskFile::Check check) {
   TANDEM_ASSIGN_OR_RETURN(const Object object, ParseLine(line));
   Task task;
   TANDEM_ASSIGN_OR_RETURN(task.question, Text(object, "question", alphabet));
@@ -44,8 +49,8 @@ absl::StatusOr<Task> ReadTask(const std::string& line, std::string_view alphabet
   if (object.fields().contains("plan")) {
     TANDEM_ASSIGN_OR_RETURN(task.plan, Text(object, "plan", alphabet));
   }
-  TANDEM_RETURN_IF_ERROR(check(task));
-  return task;
+  TANDEM_ASSIGN_OR_RETURN(const bool kept, check(task));
+  return kept ? std::optional(std::move(task)) : std::nullopt;
 }
 
 }  // namespace
@@ -59,10 +64,11 @@ absl::StatusOr<TaskFile> TaskFile::Read(const std::string& path, const proto::En
   for (const std::string& line : std::vector<std::string>(absl::StrSplit(bytes, '\n'))) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    absl::StatusOr<Task> task = ReadTask(line, alphabet, check);
+    absl::StatusOr<std::optional<Task>> task = ReadTask(line, alphabet, check);
     if (!task.ok()) return Annotate(task.status(), absl::StrCat(path, ":", number));
+    if (!*task) continue;
     ++tasks;
-    file.splits_[SplitOf(task->question, config)].push_back(*std::move(task));
+    file.splits_[SplitOf((*task)->question, config)].push_back(**std::move(task));
   }
   if (tasks == 0) return absl::InvalidArgumentError(absl::StrCat(path, ": there are no tasks in it"));
   return file;

@@ -16,11 +16,12 @@ namespace tandem {
 // Immutable.
 class TaskFile {
  public:
-  // A check of the environment's own for each task, and what it may add to it. Its error begins with the key.
-  using Check = absl::FunctionRef<absl::Status(Task&)>;
+  // A check of the environment's own for each task, and what it may add to it. False: the task is left out. Its error
+  // begins with the key.
+  using Check = absl::FunctionRef<absl::StatusOr<bool>(Task&)>;
 
   // kNotFound: no such file. kInvalidArgument names file, line and key: not JSON, a missing key, a value that is not
-  // text, a character outside `alphabet`, what `check` finds, or that there are no tasks.
+  // text, a character outside `alphabet` (empty: any may be), what `check` finds, or that there are no tasks.
   static absl::StatusOr<TaskFile> Read(const std::string& path, const proto::EnvironmentConfig& config,
                                        std::string_view alphabet, Check check);
 
