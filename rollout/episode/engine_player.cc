@@ -16,7 +16,7 @@ class EnginePlayer final : public Player {
     request.prompt = turn.prompt();
     request.temperature = turn.temperature();
     request.max_new_tokens = turn.seat().max_new_tokens;
-    request.stop_ids = {CharacterTokenizer::kEnd};
+    request.stop_ids = turn.seat().language->end_ids();
     request.random_key = turn.random_key();
     request.readers = turn.readers();
     TANDEM_ASSIGN_OR_RETURN(turn.request, engine_->Submit(

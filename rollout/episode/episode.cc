@@ -31,10 +31,10 @@ LiveTurn& Episode::Ask(const Seat& seat, uint32_t node, std::vector<const LiveTu
   start.parents = std::move(parents);
   start.temperature = start_.temperature;
   start.random_key = MixKey(MixKey(MixKey(start_.seed, start_.index), seat.role_hash), node);
-  absl::StatusOr<std::vector<int32_t>> ids = setting_.tokenizer.Encode(prompt);
+  absl::StatusOr<std::vector<int32_t>> ids = seat.language->Prompt(prompt);
   if (ids.ok()) start.prompt = *std::move(ids);
   if (start_.readers) start.readers = start_.readers(start_.index, seat, node, start.prompt.size());
-  turns_.push_back(std::make_unique<LiveTurn>(std::move(start), setting_.tokenizer, setting_.clock));
+  turns_.push_back(std::make_unique<LiveTurn>(std::move(start), setting_.clock));
   LiveTurn& turn = *turns_.back();
   absl::Status begun = ids.ok() ? seat.player->Begin(turn, script) : ids.status();
   if (!begun.ok()) {

@@ -20,7 +20,6 @@ namespace tandem {
 // What episodes share. All of it outlives them.
 struct Setting {
   const Environment& environment;
-  const CharacterTokenizer& tokenizer;
   const Clock& clock;
   int max_nodes;
   Timers* timers = nullptr;                 // null: tools take no time

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "policy/tokenizer/utf8.h"
 
 namespace tandem {
 namespace {
@@ -19,8 +20,11 @@ void RecordRuns(const std::vector<VersionCount>& runs, google::protobuf::Repeate
 
 }  // namespace
 
-LiveTurn::LiveTurn(TurnStart start, const CharacterTokenizer& tokenizer, const Clock& clock)
-    : start_(std::move(start)), tokenizer_(tokenizer), clock_(clock), started_s_(clock.Now()) {}
+LiveTurn::LiveTurn(TurnStart start, const Clock& clock)
+    : start_(std::move(start)),
+      decoder_(start_.seat->language->tokenizer()),
+      clock_(clock),
+      started_s_(clock.Now()) {}
 
 void LiveTurn::Wait(std::coroutine_handle<> waiter, bool for_token) {
   TANDEM_CHECK(!waiter_);
@@ -30,15 +34,17 @@ void LiveTurn::Wait(std::coroutine_handle<> waiter, bool for_token) {
 
 void LiveTurn::OnToken(int32_t id) {
   if (first_token_s_ < 0) first_token_s_ = clock_.Now();
-  if (id == CharacterTokenizer::kEnd) return;
-  text_ += tokenizer_.Character(id);
-  if (waiter_ && waits_for_token_) std::exchange(waiter_, {}).resume();
+  if (seat().language->Ends(id)) return;
+  const std::string more = decoder_.Push(id);
+  text_ += more;
+  if (!more.empty() && waiter_ && waits_for_token_) std::exchange(waiter_, {}).resume();
 }
 
 void LiveTurn::OnDone(GenerateResult result) {
   TANDEM_CHECK(!ended_);
   result_ = std::move(result);
   if (cancelled_) result_.finish = proto::CANCELLED;
+  text_ += decoder_.Finish();
   ended_ = true;
   ended_s_ = clock_.Now();
   if (first_token_s_ < 0) first_token_s_ = ended_s_;
@@ -95,15 +101,16 @@ TurnTokens LiveTurn::Record(uint32_t index, double reward, bool with_text, proto
 }
 
 void LiveTurn::RecordText(proto::Turn* turn) const {
-  turn->set_prompt_text(tokenizer_.Decode(start_.prompt));
+  const Tokenizer& tokenizer = seat().language->tokenizer();
+  const auto decode = [&](std::span<const int32_t> ids) { return Utf8Lossy(tokenizer.Decode(ids)); };
+  turn->set_prompt_text(Utf8Lossy(tokenizer.Decode(start_.prompt, {.keep_special_tokens = true})));
   if (result_.version_runs.empty()) {
     turn->add_output_pieces(text_);
     return;
   }
   size_t at = 0;
   for (const VersionCount& run : result_.version_runs) {
-    const auto begin = result_.output.begin() + static_cast<ptrdiff_t>(at);
-    turn->add_output_pieces(tokenizer_.Decode(std::vector<int32_t>(begin, begin + run.count)));
+    turn->add_output_pieces(decode(std::span(result_.output).subspan(at, run.count)));
     at += run.count;
   }
 }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "policy/tokenizer.h"
+#include "policy/tokenizer/stream_decoder.h"
 #include "proto/group.h"
 #include "rollout/engine/engine.h"
 #include "rollout/episode/team.h"
@@ -30,7 +30,7 @@ struct TurnStart {
 // Stays where it is. One program at a time waits for it. Destroying it cancels it.
 class LiveTurn {
  public:
-  LiveTurn(TurnStart start, const CharacterTokenizer& tokenizer, const Clock& clock);
+  LiveTurn(TurnStart start, const Clock& clock);
   ~LiveTurn() { Cancel(); }
   LiveTurn(const LiveTurn&) = delete;
   LiveTurn& operator=(const LiveTurn&) = delete;
@@ -60,7 +60,7 @@ class LiveTurn {
     LiveTurn& turn_;
   };
 
-  // co_await turn.Next(): the next character as soon as it is written; nullopt at the end.
+  // co_await turn.Next(): the next byte as soon as its character is written; nullopt at the end.
   NextAwaiter Next() { return NextAwaiter(*this); }
   // co_await turn.Done(): the end of the turn.
   DoneAwaiter Done() { return DoneAwaiter(*this); }
@@ -101,7 +101,7 @@ class LiveTurn {
   void RecordText(proto::Turn* turn) const;
 
   TurnStart start_;
-  const CharacterTokenizer& tokenizer_;
+  StreamDecoder decoder_;
   const Clock& clock_;
   GenerateResult result_;
   std::string text_;

@@ -7,7 +7,6 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "base/random.h"
-#include "policy/tokenizer.h"
 #include "rollout/engine/engine.h"
 
 namespace tandem {
@@ -23,7 +22,8 @@ class Player {
   virtual ~Player() = default;
 
   // Begins to write `turn`, whose tokens come to turn.OnToken and whose end comes to turn.OnDone, now or later. The
-  // turn stays where it is until then. kInvalidArgument: the prompt does not fit, or the script is not in the alphabet.
+  // turn stays where it is until then. kInvalidArgument: the prompt does not fit, or the tokenizer has no
+  // words for the script.
   virtual absl::Status Begin(LiveTurn& turn, Script script) = 0;
 
   // Ends a turn that is being written; turn.OnDone is called before this returns.
@@ -34,6 +34,6 @@ class Player {
 std::unique_ptr<Player> MakeEnginePlayer(Engine* engine);
 
 // Says at once what the script says; a share `corrupt` of the turns, chosen by the turn's random key, is wrong.
-std::unique_ptr<Player> MakeScriptedPlayer(const CharacterTokenizer* tokenizer, double corrupt);
+std::unique_ptr<Player> MakeScriptedPlayer(double corrupt);
 
 }  // namespace tandem

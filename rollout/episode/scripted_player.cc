@@ -10,13 +10,12 @@ namespace {
 
 class ScriptedPlayer final : public Player {
  public:
-  ScriptedPlayer(const CharacterTokenizer* tokenizer, double corrupt) : tokenizer_(tokenizer), corrupt_(corrupt) {}
+  explicit ScriptedPlayer(double corrupt) : corrupt_(corrupt) {}
 
   absl::Status Begin(LiveTurn& turn, Script script) override {
     RandomStream random(MixKey(turn.random_key(), kCorrupt));
     const bool corrupt = random.Uniform() < corrupt_;
-    TANDEM_ASSIGN_OR_RETURN(std::vector<int32_t> ids, tokenizer_->Encode(script(corrupt ? &random : nullptr)));
-    ids.push_back(CharacterTokenizer::kEnd);
+    TANDEM_ASSIGN_OR_RETURN(std::vector<int32_t> ids, turn.seat().language->Turn(script(corrupt ? &random : nullptr)));
     for (int32_t id : ids) turn.OnToken(id);
     GenerateResult result;
     result.sampled_logprobs.resize(ids.size());
@@ -32,14 +31,13 @@ class ScriptedPlayer final : public Player {
  private:
   static inline const uint64_t kCorrupt = StableHash("corrupt");
 
-  const CharacterTokenizer* const tokenizer_;
   const double corrupt_;
 };
 
 }  // namespace
 
-std::unique_ptr<Player> MakeScriptedPlayer(const CharacterTokenizer* tokenizer, double corrupt) {
-  return std::make_unique<ScriptedPlayer>(tokenizer, corrupt);
+std::unique_ptr<Player> MakeScriptedPlayer(double corrupt) {
+  return std::make_unique<ScriptedPlayer>(corrupt);
 }
 
 }  // namespace tandem

@@ -8,6 +8,7 @@
 
 #include "base/digest.h"
 #include "base/status.h"
+#include "policy/language.h"
 #include "rollout/episode/player.h"
 
 namespace tandem {
@@ -16,17 +17,19 @@ inline constexpr std::string_view kPlannerRole = "planner";
 inline constexpr std::string_view kExecutorRole = "executor";
 
 struct Seat {
-  Seat(std::string_view role, std::string policy, Player* player, int32_t max_new_tokens)
+  Seat(std::string_view role, std::string policy, const Language* language, Player* player, int32_t max_new_tokens)
       : role(role),
         policy(std::move(policy)),
         role_hash(StableHash(role)),
+        language(language),
         player(player),
         max_new_tokens(max_new_tokens) {}
 
   std::string role;
   std::string policy;  // whose turns these are; a script plays for the policy that learns from it
   uint64_t role_hash;
-  Player* player;          // not owned
+  const Language* language;  // of the policy; not owned, as the player
+  Player* player;
   int32_t max_new_tokens;  // most tokens of a turn
 };
 
