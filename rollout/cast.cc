@@ -19,23 +19,37 @@ std::string PolicyOfRole(const proto::Config& config, const std::string& role) {
   return found == config.roles().end() || found->second.policy().empty() ? role : found->second.policy();
 }
 
-Cast::Cast(const proto::Config& config, const Environment& environment, CharacterTokenizer tokenizer,
+Cast::Cast(const proto::Config& config, const Environment& environment, std::map<std::string, PolicySource> sources,
            const Clock& clock)
     : config_(config),
-      tokenizer_(std::move(tokenizer)),
-      setting_{environment, tokenizer_, clock, static_cast<int>(config.environment().max_nodes())} {
+      sources_(std::move(sources)),
+      setting_{environment, clock, static_cast<int>(config.environment().max_nodes())} {
   for (const std::string role : kRoles) {
     const double corrupt = role == kPlannerRole ? config.sft().corrupt_plans() : config.sft().corrupt_steps();
-    players_.push_back(MakeScriptedPlayer(&tokenizer_, corrupt));
-    scripted_.seats.emplace_back(role, PolicyOfRole(config, role), players_.back().get(), MaxNewTokens(role));
+    const std::string policy = PolicyOfRole(config, role);
+    players_.push_back(MakeScriptedPlayer(corrupt));
+    scripted_.seats.emplace_back(role, policy, sources_.at(policy).language.get(), players_.back().get(),
+                                 MaxNewTokens(role));
   }
 }
 
 absl::StatusOr<std::unique_ptr<Cast>> Cast::Create(const proto::Config& config, const Environment& environment,
                                                    const Clock& clock) {
-  absl::StatusOr<CharacterTokenizer> tokenizer = CharacterTokenizer::Create(environment.alphabet());
-  if (!tokenizer.ok()) return Annotate(tokenizer.status(), "environment");
-  return std::unique_ptr<Cast>(new Cast(config, environment, *std::move(tokenizer), clock));
+  std::map<std::string, PolicySource> sources;
+  for (const std::string role : kRoles) {
+    const std::string policy = PolicyOfRole(config, role);
+    const auto found = config.policies().find(policy);
+    if (found == config.policies().end()) {
+      return absl::InvalidArgumentError(absl::StrCat("roles.", role, ".policy: there is no policy ", policy));
+    }
+    if (sources.contains(policy)) continue;
+    const proto::PolicyConfig& options = found->second;
+    absl::StatusOr<PolicySource> source = OpenPolicySource(options.init(), ModelShape(options.model()),
+                                                           environment.alphabet(), options.system());
+    if (!source.ok()) return Annotate(source.status(), absl::StrCat("policies.", policy));
+    sources.emplace(policy, *std::move(source));
+  }
+  return std::unique_ptr<Cast>(new Cast(config, environment, std::move(sources), clock));
 }
 
 absl::StatusOr<std::unique_ptr<Cast>> Cast::CreateForRun(const proto::Config& config, const Environment& environment,
@@ -43,16 +57,12 @@ absl::StatusOr<std::unique_ptr<Cast>> Cast::CreateForRun(const proto::Config& co
   TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Cast> cast, Create(config, environment, clock));
   for (const std::string role : kRoles) {
     const std::string policy = PolicyOfRole(config, role);
-    const auto found = config.policies().find(policy);
-    if (found == config.policies().end()) {
-      return absl::InvalidArgumentError(absl::StrCat("roles.", role, ".policy: there is no policy ", policy));
-    }
     if (!cast->engines_.contains(policy)) {
-      const ModelConfig shape = ModelShape(found->second.model(), cast->tokenizer_.vocabulary());
-      TANDEM_RETURN_IF_ERROR(Annotate(cast->AddEngine(policy, shape, factory), absl::StrCat("policies.", policy)));
+      TANDEM_RETURN_IF_ERROR(Annotate(cast->AddEngine(policy, cast->source(policy).shape, factory),
+                                      absl::StrCat("policies.", policy)));
       const auto lag = config.lag().find(policy);
       if (lag != config.lag().end()) {
-        cast->engines_.at(policy)->Keep(MostLag(lag->second, found->second.staleness().bound()));
+        cast->engines_.at(policy)->Keep(MostLag(lag->second, config.policies().at(policy).staleness().bound()));
       }
     }
     cast->Seat(role, policy);
@@ -69,10 +79,6 @@ void Cast::LetToolsTakeTime() {
 
 absl::Status Cast::AddEngine(const std::string& name, const ModelConfig& shape, const DecoderFactory& factory) {
   TANDEM_RETURN_IF_ERROR(Annotate(CheckModelConfig(shape), "model"));
-  if (shape.vocabulary != tokenizer_.vocabulary()) {
-    return absl::InvalidArgumentError(absl::StrCat("the model has a vocabulary of ", shape.vocabulary,
-                                                   " tokens, the environment one of ", tokenizer_.vocabulary()));
-  }
   const int64_t max_batch = config_.rollout().max_batch();
   // The other half keeps the caches of prompts, since the same ones come again: a task's for each episode of its group,
   // a step's all the time.
@@ -81,11 +87,12 @@ absl::Status Cast::AddEngine(const std::string& name, const ModelConfig& shape, 
   return absl::OkStatus();
 }
 
-void Cast::Seat(const std::string& role, const std::string& engine) {
+void Cast::Seat(const std::string& role, const std::string& engine, const Language* language) {
   TANDEM_CHECK(engine.empty() || engines_.contains(engine));
-  players_.push_back(engine.empty() ? MakeScriptedPlayer(&tokenizer_, /*corrupt=*/0)
-                                    : MakeEnginePlayer(engines_.at(engine).get()));
-  seated_.seats.emplace_back(role, PolicyOfRole(config_, role), players_.back().get(), MaxNewTokens(role));
+  players_.push_back(engine.empty() ? MakeScriptedPlayer(/*corrupt=*/0) : MakeEnginePlayer(engines_.at(engine).get()));
+  const std::string policy = PolicyOfRole(config_, role);
+  seated_.seats.emplace_back(role, policy, language != nullptr ? language : source(policy).language.get(),
+                             players_.back().get(), MaxNewTokens(role));
 }
 
 int32_t Cast::MaxNewTokens(const std::string& role) const {

@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/clock.h"
-#include "policy/tokenizer.h"
+#include "policy/policy_source.h"
 #include "proto/config.pb.h"
 #include "rollout/engine/engine.h"
 #include "rollout/env/environment.h"
@@ -41,11 +41,15 @@ class Cast {
   // Seconds until Step goes on with somebody who waits for a tool, 0 when it would now; nullopt: nobody does.
   std::optional<double> NextTool() const { return timers_ ? timers_->NextIn() : std::nullopt; }
 
-  // An engine called `name`. kInvalidArgument: a bad shape, or one for another vocabulary than the environment's.
+  // An engine called `name` for a model of `shape`. kInvalidArgument: a bad shape.
   absl::Status AddEngine(const std::string& name, const ModelConfig& shape, const DecoderFactory& factory);
 
-  // `role` is played by the engine called `engine`, or by its script without errors ("").
-  void Seat(const std::string& role, const std::string& engine);
+  // `role` is played by the engine called `engine`, or by its script without errors (""). `language`: the engine's, which
+  // outlives the cast; null: that of the role's policy.
+  void Seat(const std::string& role, const std::string& engine, const Language* language = nullptr);
+
+  // What a policy of the configuration starts from.
+  const PolicySource& source(const std::string& policy) const { return sources_.at(policy); }
 
   // Engines by name: the policy's in a run. They are told of new weights by whoever gets them.
   std::map<std::string, std::unique_ptr<Engine>>& engines() { return engines_; }
@@ -67,11 +71,12 @@ class Cast {
   const proto::Config& config() const { return config_; }
 
  private:
-  Cast(const proto::Config& config, const Environment& environment, CharacterTokenizer tokenizer, const Clock& clock);
+  Cast(const proto::Config& config, const Environment& environment, std::map<std::string, PolicySource> sources,
+       const Clock& clock);
   int32_t MaxNewTokens(const std::string& role) const;
 
   const proto::Config config_;
-  const CharacterTokenizer tokenizer_;
+  const std::map<std::string, PolicySource> sources_;  // by policy
   std::optional<Timers> timers_;
   Setting setting_;
   std::map<std::string, std::unique_ptr<Engine>> engines_;

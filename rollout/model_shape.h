@@ -1,4 +1,4 @@
-// From a configuration to the shape of a model.
+// From a configuration to the shape of a model, but for its vocabulary.
 #pragma once
 
 #include "policy/model_config.h"
@@ -6,9 +6,8 @@
 
 namespace tandem {
 
-inline ModelConfig ModelShape(const proto::ModelConfig& config, int64_t vocabulary) {
+inline ModelConfig ModelShape(const proto::ModelConfig& config) {
   ModelConfig shape;
-  shape.vocabulary = vocabulary;
   shape.hidden = config.hidden();
   shape.layers = config.layers();
   shape.heads = config.heads();

@@ -17,9 +17,9 @@ absl::Status SeatRole(Cast& cast, const std::string& role, const OfflineRun& run
     cast.Seat(role, /*engine=*/"");
     return absl::OkStatus();
   }
-  TANDEM_RETURN_IF_ERROR(cast.AddEngine(role, binding.model, factory));
+  TANDEM_RETURN_IF_ERROR(cast.AddEngine(role, binding.source->shape, factory));
   TANDEM_RETURN_IF_ERROR(cast.engines().at(role)->Install(binding.version, binding.weights));
-  cast.Seat(role, role);
+  cast.Seat(role, role, binding.source->language.get());
   return absl::OkStatus();
 }
 
