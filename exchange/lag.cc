@@ -69,6 +69,10 @@ absl::StatusOr<LagModel> LagModel::Create(const proto::LagConfig& config, const 
     }
     if (config.uniform(1) > bound) return BeyondBound(key + ".uniform", config.uniform(1), bound);
   }
+  if (config.has_constant() && config.has_switch_at()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(key, ".switch_at: has no effect with constant: the lag that it draws anew is the same"));
+  }
   LagModel model(config, policy, bound, seed);
   if (config.has_trace()) {
     TANDEM_ASSIGN_OR_RETURN(model.trace_, ReadTrace(config, bound, trace, needed));

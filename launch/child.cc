@@ -54,7 +54,7 @@ absl::StatusOr<pid_t> StartChild(const ChildSpec& spec, const std::string& log) 
   if (pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(126);  // the parent died before prctl
-    signal(SIGINT, SIG_IGN);
+    for (const int to_all : {SIGINT, SIGHUP}) signal(to_all, SIG_IGN);
     UnblockSignals();
     const int in = open("/dev/null", O_RDONLY);
     if (in >= 0) dup2(in, STDIN_FILENO);

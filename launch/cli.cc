@@ -45,7 +45,7 @@ Environment
   TMPDIR           where the sockets of a run live
 
 Exit status
-  0  fine (also a run that was stopped with Ctrl-C and could write its checkpoints)
+  0  fine (also a run that was stopped with Ctrl-C; it says whether it can be resumed)
   1  the run failed
   2  bad input; nothing was begun
 )";

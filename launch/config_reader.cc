@@ -210,7 +210,11 @@ class Reader {
 
 absl::StatusOr<YAML::Node> Parse(const std::string& text, const std::string& where) {
   try {
-    return YAML::Load(text);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.size() > 1)
+      return absl::InvalidArgumentError(
+          absl::StrCat(where, ": has ", documents.size(), " documents (a line ---), expected one"));
+    return documents.empty() ? YAML::Node() : documents.front();
   } catch (const YAML::Exception& error) {
     const std::string line = error.mark.is_null() ? "" : absl::StrCat(":", error.mark.line + 1);
     return absl::InvalidArgumentError(

@@ -8,10 +8,12 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
+#include "launch/config_check.h"
 #include "launch/run_folder.h"
 #include "launch/suggestion.h"
 #include "rollout/model_shape.h"
 #include "trainer/checkpoint.h"
+#include "trainer/loss.h"
 
 namespace tandem {
 namespace {
@@ -61,6 +63,7 @@ absl::Status BindRole(const std::string& role, const std::string& run, const std
   TANDEM_ASSIGN_OR_RETURN(const std::string run_folder, OpenRunFolder(run));
   TANDEM_ASSIGN_OR_RETURN(const LoadedConfig theirs,
                           LoadConfig({.file = ConfigFile(run_folder), .sets = {}, .seed = {}}));
+  TANDEM_RETURN_IF_ERROR(CheckConfig(theirs, {.environments = EnvironmentNames(), .losses = LossNames()}));
   TANDEM_ASSIGN_OR_RETURN(const TaskSource source, MakeTaskSource(theirs));
   if (source.environment->alphabet() != setup->source.environment->alphabet()) {
     return absl::InvalidArgumentError(absl::StrCat("--role ", role, "=", run, ": that run's alphabet is ",
@@ -84,6 +87,7 @@ absl::Status BindRole(const std::string& role, const std::string& run, const std
 absl::StatusOr<EvaluationSetup> SetUpEvaluation(const EvaluationRequest& request) {
   TANDEM_ASSIGN_OR_RETURN(const std::string run_folder, OpenRunFolder(request.run));
   TANDEM_ASSIGN_OR_RETURN(LoadedConfig loaded, LoadConfig({.file = ConfigFile(run_folder), .sets = {}, .seed = {}}));
+  TANDEM_RETURN_IF_ERROR(CheckConfig(loaded, {.environments = EnvironmentNames(), .losses = LossNames()}));
   TANDEM_ASSIGN_OR_RETURN(TaskSource source, MakeTaskSource(loaded));
   EvaluationSetup setup{.loaded = std::move(loaded), .source = std::move(source), .roles = {}, .players = {}};
   TANDEM_ASSIGN_OR_RETURN(auto roles, ByRole("--role", request.roles));

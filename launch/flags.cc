@@ -3,6 +3,8 @@
 
 #include <memory>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "launch/commands.h"
 
 namespace tandem {
@@ -16,6 +18,20 @@ void AddRepeatable(CLI::App* app, const char* name, const char* type, std::vecto
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false)
       ->type_name(type);
+}
+
+// A whole number from `least` to `most`.
+template <typename Number>
+void AddCount(CLI::App* app, const char* name, Number* value, const char* text, Number least, Number most) {
+  const auto read = [=](const std::string& word) {
+    Number number = 0;
+    if (!absl::SimpleAtoi(word, &number) || number < least || number > most) {
+      throw CLI::ValidationError(name,
+                                 absl::StrCat("expected a whole number from ", least, " to ", most, ", found ", word));
+    }
+    *value = number;
+  };
+  app->add_option_function<std::string>(name, read, text)->type_name("N");
 }
 
 void AddSetOption(CLI::App* app, std::vector<std::string>* sets) {
@@ -56,12 +72,12 @@ Command EvalCommand(CLI::App& program) {
       "answer with it), and how many of the executor's steps were right.");
   auto flags = std::make_shared<EvalFlags>();
   app->add_option("RUN", flags->request.run, "the run folder")->required()->type_name("");
-  app->add_option("--episodes", flags->episodes, "how many (2000)")->type_name("N");
+  AddCount<uint64_t>(app, "--episodes", &flags->episodes, "how many (2000)", 1, 10'000'000);
   app->add_option("--temperature", flags->temperature, "of sampling; 0 is greedy (1)")->type_name("T");
   AddRepeatable(app, "--role", "ROLE=RUN2|oracle", &flags->request.roles, "who plays that role instead (repeatable)");
   AddRepeatable(app, "--checkpoint", "ROLE=NUMBER", &flags->request.checkpoints,
                 "that version instead of the newest (repeatable)");
-  app->add_option("--seed", flags->seed, "of the sampling (0)")->type_name("N");
+  AddCount<uint64_t>(app, "--seed", &flags->seed, "of the sampling (0)", 0, UINT64_MAX);
   app->add_flag("--json", flags->json, "one JSON object in place of the table");
   app->footer(
       "Examples:\n"
@@ -92,7 +108,7 @@ Command TasksCommand(CLI::App& program) {
   auto flags = std::make_shared<TasksFlags>();
   app->add_option("CONFIG", flags->source.file, "the YAML file whose environment is meant")->type_name("");
   app->add_option("--split", flags->split, "training (the default), validation or held_out")->type_name("NAME");
-  app->add_option("--count", flags->count, "how many tasks (100)")->type_name("N");
+  AddCount<uint64_t>(app, "--count", &flags->count, "how many tasks (100)", 0, 1'000'000'000);
   AddSetOption(app, &flags->source.sets);
   app->add_option("--seed", flags->seed, "the same as --set seed=N")->type_name("N");
   app->add_flag("--list", flags->list, "lists the environments instead");
@@ -111,8 +127,8 @@ Command ReplayCommand(CLI::App& program) {
       "every token is the recorded one, so that two losses are compared without the noise of scheduling.");
   auto flags = std::make_shared<ReplayFlags>();
   app->add_option("RUN", flags->run, "the run folder")->required()->type_name("");
-  app->add_option("--incarnation", flags->incarnation, "of a run that was resumed: which part (the last)")
-      ->type_name("N");
+  AddCount<int64_t>(app, "--incarnation", &flags->incarnation, "of a run that was resumed: which part (the last)", 0,
+                    UINT32_MAX);
   app->add_flag("--schedule-only", flags->schedule_only, "trains anew on the run's schedule, into a new run folder");
   AddRepeatable(app, "--set", "KEY=VALUE", &flags->sets,
                 "with --schedule-only: another loss, optimizer or advantage, of one policy as in\n"

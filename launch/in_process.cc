@@ -120,7 +120,7 @@ class InProcessRun {
   }
 
   void OnSignal(int signal) {
-    if (signal != SIGINT && signal != SIGTERM) return;
+    if (!AsksToStop(signal)) return;
     if (stopped_) {
       error_ = absl::CancelledError("stopped at once, before all checkpoints were written");
       killed_ = true;

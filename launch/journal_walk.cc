@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "trainer/checkpoint_list.h"
 
 namespace tandem {
 
@@ -21,10 +22,24 @@ absl::Status JournalWalk::Walk(const std::function<void(double)>& after_each) {
   TANDEM_ASSIGN_OR_RETURN(EventReader reader, EventReader::Open(run_.journal));
   while (true) {
     TANDEM_ASSIGN_OR_RETURN(const std::optional<JournalEntry> entry, reader.Next());
-    if (!entry) return absl::OkStatus();
+    if (!entry) return CheckItReachesTheEnd();
     TANDEM_RETURN_IF_ERROR(Pass(*entry));
     after_each(static_cast<double>(entry->place) / static_cast<double>(run_.bytes));
   }
+}
+
+// Checkpoints are written of what the journal has already: one of a later version shows that its end is missing.
+absl::Status JournalWalk::CheckItReachesTheEnd() const {
+  for (const auto& [policy, config] : run_.loaded.config.policies()) {
+    const uint32_t reached = exchange_->lane(policy).version().value_or(0);
+    for (const CheckpointName& name : ListCheckpoints(run_.folder, policy)) {
+      if (name.incarnation != run_.opening.incarnation() || name.sft || name.step <= reached) continue;
+      return absl::DataLossError(absl::StrCat(run_.journal, ": ends at version ", reached, " of ", policy,
+                                              ", but the run has its checkpoint ", name.Folder(),
+                                              ": the journal was cut short"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status JournalWalk::Pass(const JournalEntry& entry) {

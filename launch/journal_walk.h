@@ -49,6 +49,7 @@ class JournalWalk : public Outlet {
 
  private:
   absl::Status Pass(const JournalEntry& entry);
+  absl::Status CheckItReachesTheEnd() const;
 
   const JournaledRun run_;
   std::unique_ptr<Exchange> exchange_;

@@ -154,7 +154,7 @@ absl::StatusOr<PrivateFolder> PrivateFolder::Make() {
   if (base.size() > 80) base = "/tmp";
   std::string pattern = base + "/tandem-XXXXXX";
   if (mkdtemp(pattern.data()) == nullptr) {
-    return absl::ErrnoToStatus(errno, absl::StrCat(base, ": no private folder can be made here"));
+    return absl::ErrnoToStatus(errno, absl::StrCat("TMPDIR: no private folder can be made in ", base));
   }
   return PrivateFolder(pattern);
 }

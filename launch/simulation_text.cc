@@ -20,7 +20,9 @@ std::string AgesText(const std::vector<double>& age_share) {
 
 std::string LeftOutText(const VirtualLane& lane) {
   std::vector<std::string> texts;
-  for (const auto& [reason, groups] : lane.rejected) texts.push_back(absl::StrCat(groups, " groups ", reason));
+  for (const auto& [reason, groups] : lane.rejected) {
+    texts.push_back(absl::StrCat(groups.size(), " groups ", reason));
+  }
   if (lane.over_bound_share > 0) {
     texts.push_back(absl::StrFormat("%.1f %% of tokens masked", 100 * lane.over_bound_share));
   }
@@ -47,7 +49,7 @@ double ThrownAway(const VirtualRun& run) {
   uint64_t most = 0;
   for (const auto& [policy, lane] : run.lanes) {
     uint64_t rejected = 0;
-    for (const auto& [reason, groups] : lane.rejected) rejected += groups;
+    for (const auto& [reason, groups] : lane.rejected) rejected += groups.size();
     most = std::max(most, rejected);
   }
   return run.issued > 0 ? static_cast<double>(most) / static_cast<double>(run.issued) : 0;
@@ -166,7 +168,8 @@ std::string SimulatedJson(const Simulated& s) {
     of["buffered"] = lane.buffered;
     of["age_share"] = lane.age_share;
     of["masked_share"] = lane.over_bound_share;
-    of["rejected"] = lane.rejected;
+    of["rejected"] = nlohmann::ordered_json::object();
+    for (const auto& [reason, groups] : lane.rejected) of["rejected"][reason] = groups.size();
   }
   return absl::StrCat(json.dump(), "\n");
 }

@@ -1,5 +1,5 @@
-// SIGINT and SIGTERM as values. They are blocked in every thread and taken by one that waits for them, so that no
-// system call anywhere is interrupted.
+// SIGINT, SIGTERM and SIGHUP as values. They are blocked in every thread and taken by one that waits for them, so that
+// no system call anywhere is interrupted.
 #pragma once
 
 #include <signal.h>
@@ -10,17 +10,20 @@
 
 namespace tandem {
 
-// Blocks SIGINT, SIGTERM and SIGCHLD in this thread, and in the threads it starts from now on.
+// Ctrl-C, kill, or a terminal that was closed.
+bool AsksToStop(int signal);
+
+// Blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD in this thread, and in the threads it starts from now on.
 void BlockSignals();
 
 // Unblocks them again: in a child, between fork and exec.
 void UnblockSignals();
 
-// Waits for one of the blocked signals; 0 after timeout_s.
+// Waits for one of the blocked signals that the process does not ignore; 0 after timeout_s, or earlier.
 int WaitForSignal(double timeout_s);
 
-// For a process that does one blocking thing: while this lives, SIGTERM (and SIGINT, unless whoever started the process
-// had it ignored) sets stop().
+// For a process that does one blocking thing: while this lives, a signal that asks to stop sets stop(), unless whoever
+// started the process had it ignored.
 class StopSignals {
  public:
   StopSignals();

@@ -92,7 +92,7 @@ class Supervisor {
   }
 
   void OnSignal(int signal) {
-    if (signal != SIGINT && signal != SIGTERM) return;
+    if (!AsksToStop(signal)) return;
     if (stopped_) {
       Say("stopping at once");
       error_ = absl::CancelledError("stopped at once, before all checkpoints were written");

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -20,6 +21,7 @@
 #include "launch/run_folder.h"
 #include "launch/stop_signals.h"
 #include "study/report.h"
+#include "trainer/checkpoint_list.h"
 
 namespace tandem {
 namespace {
@@ -105,6 +107,16 @@ absl::StatusOr<RunOutcome> Play(const RunSetup& setup, bool in_process, LiveView
   return RunInProcess(setup, options);
 }
 
+// Of a run that was stopped.
+std::string HowToGoOn(const RunSetup& setup) {
+  for (const std::string& policy : PolicyNames(setup.loaded.config)) {
+    if (!ListCheckpoints(setup.run_folder, policy).empty()) {
+      return absl::StrCat(" (stopped; tandem train --resume ", Shown(setup.run_folder), " goes on)");
+    }
+  }
+  return " (stopped before there was anything to keep: it has no checkpoint)";
+}
+
 }  // namespace
 
 int Train(TrainFlags flags) {
@@ -113,11 +125,11 @@ int Train(TrainFlags flags) {
     return BadInput(absl::InvalidArgumentError(
         "tandem train: CONFIG is missing; for example: tandem train configs/quickstart.yaml"));
   }
+  absl::StatusOr<PrivateFolder> private_folder = PrivateFolder::Make();
+  if (!private_folder.ok()) return BadInput(private_folder.status());
   absl::StatusOr<Prepared> prepared = flags.resume.empty() ? PrepareFresh(flags) : PrepareResumed(flags);
   if (!prepared.ok()) return BadInput(prepared.status());
   RunSetup& setup = prepared->setup;
-  absl::StatusOr<PrivateFolder> private_folder = PrivateFolder::Make();
-  if (!private_folder.ok()) return Failed(private_folder.status());
   setup.private_folder = private_folder->path();
   flags.in_process |= setup.loaded.config.clock() == proto::VIRTUAL;
   const std::string& endpoint = setup.loaded.config.transport().endpoint();
@@ -128,15 +140,14 @@ int Train(TrainFlags flags) {
     return Failed(noted);
 
   BlockSignals();
+  std::signal(SIGPIPE, SIG_IGN);  // a run goes on when nobody reads what it prints any more
   PrintStart(setup);
   LiveView view(setup.loaded.config, setup.loaded.config.name(), MetricsFile(setup.run_folder), stdout,
                 IsTerminal(stdout));
   const absl::StatusOr<RunOutcome> outcome = Play(setup, flags.in_process, &view);
   view.Finish();
   std::printf("run        %s%s\n", Shown(setup.run_folder).c_str(),
-              outcome.ok() && *outcome == RunOutcome::kStopped
-                  ? absl::StrCat(" (stopped; tandem train --resume ", Shown(setup.run_folder), " goes on)").c_str()
-                  : "");
+              outcome.ok() && *outcome == RunOutcome::kStopped ? HowToGoOn(setup).c_str() : "");
   const absl::Status report = WriteReport(setup.run_folder);
   if (report.ok()) std::printf("report     %s/report.html\n", Shown(setup.run_folder).c_str());
   std::fflush(stdout);

@@ -28,6 +28,11 @@ std::string DigestOf(const std::vector<float>& weights) {
   return Digest(std::string_view(reinterpret_cast<const char*>(weights.data()), weights.size() * sizeof(float)));
 }
 
+// Of all that optimizer.safetensors holds.
+std::string OptimizerDigest(const Checkpoint& c) {
+  return absl::StrCat(DigestOf(c.first), DigestOf(c.second), c.reference.empty() ? "" : DigestOf(c.reference));
+}
+
 // The one list of a shape's fields: written, read and compared by it.
 template <typename Config, typename Visit>
 void EachField(Config& c, const Visit& visit) {
@@ -69,6 +74,7 @@ std::string StateText(const Checkpoint& c) {
                       {"optimizer_updates", c.updates},
                       {"reference", !c.reference.empty()},
                       {"digest", DigestOf(c.weights)},
+                      {"optimizer_digest", OptimizerDigest(c)},
                       {"model", ShapeToJson(c.shape)}};
   return state.dump(2) + "\n";
 }
@@ -91,9 +97,11 @@ void SyncFolder(const fs::path& folder) {
   close(fd);
 }
 
+// The last one of an earlier incarnation stays: the journal of the one after it begins there.
 void Prune(const std::string& run_folder, const std::string& policy, uint32_t keep) {
   const std::vector<CheckpointName> names = ListCheckpoints(run_folder, policy);
   for (size_t i = 0; i + keep < names.size(); ++i) {
+    if (names[i].incarnation != names[i + 1].incarnation) continue;
     std::error_code ignored;  // an old checkpoint too many is no reason to stop
     fs::remove_all(CheckpointFolder(run_folder, policy, names[i]), ignored);
   }
@@ -146,6 +154,7 @@ absl::StatusOr<CheckpointState> ReadCheckpointState(const std::string& folder) {
     out.updates = state.at("optimizer_updates").get<uint64_t>();
     out.has_reference = state.at("reference").get<bool>();
     out.digest = state.at("digest").get<std::string>();
+    out.optimizer_digest = state.value("optimizer_digest", "");
     const json& model = state.at("model");
     EachField(out.shape, [&](const char* name, auto& value) { model.at(name).get_to(value); });
     return out;
@@ -182,6 +191,10 @@ absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& folder, const Model
   TANDEM_RETURN_IF_ERROR(fill("exp_avg", out.first));
   TANDEM_RETURN_IF_ERROR(fill("exp_avg_sq", out.second));
   if (state.has_reference) TANDEM_RETURN_IF_ERROR(fill("reference", out.reference));
+  if (!state.optimizer_digest.empty() && OptimizerDigest(out) != state.optimizer_digest) {
+    return absl::DataLossError(absl::StrCat(OptimizerFile(folder), ": is not what ", StateFile(folder),
+                                            " was written for: its digest differs"));
+  }
   return out;
 }
 

@@ -26,13 +26,13 @@ struct Checkpoint {
 };
 
 // Writes all files into a folder aside, renames it to CheckpointFolder(...), and then removes all but the `keep` newest
-// checkpoints of the policy: a crash leaves no half-written one under a checkpoint's name. Replaces one of the same
-// name.
+// checkpoints of the policy and those that a later incarnation began with: a crash leaves no half-written one under a
+// checkpoint's name. Replaces one of the same name.
 absl::Status WriteCheckpoint(const std::string& run_folder, const Checkpoint& checkpoint, uint32_t keep);
 
 // The whole checkpoint in `folder`. Errors name the file and what was expected: kNotFound or kDataLoss for a file that
-// is missing or cut short, kInvalidArgument for one of another model or format, kDataLoss for weights that are not
-// those that state.json was written for.
+// is missing or cut short, kInvalidArgument for one of another model or format, kDataLoss for weights or an
+// optimizer that are not those that state.json was written for.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& folder, const ModelConfig& shape);
 
 // Only the weights of it, for playing: flat, float32.
@@ -45,7 +45,8 @@ struct CheckpointState {
   ModelConfig shape;
   uint64_t updates = 0;
   bool has_reference = false;
-  std::string digest;  // of the weights' bytes
+  std::string digest;            // of the weights' bytes
+  std::string optimizer_digest;  // of its state; "" in checkpoints of before there was one
 };
 absl::StatusOr<CheckpointState> ReadCheckpointState(const std::string& folder);
 

@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "base/status.h"
 #include "rollout/env/expression.h"
+#include "rollout/env/plan_oracle.h"
 #include "rollout/env/scripted_plan.h"
 #include "rollout/env/split.h"
 #include "rollout/env/task_file.h"
@@ -116,7 +117,11 @@ class DagCalc final : public Environment {
                       [this](std::string_view s) { return StepIsWellFormed(s); });
     reader.Feed(*task.plan);
     reader.End(/*finished=*/true);
-    if (!reader.faulty()) return true;
+    if (!reader.faulty()) {
+      if (PlanIsRight(reader.plan(), *this, task)) return true;
+      return absl::InvalidArgumentError(absl::StrCat("plan: \"", *task.plan, "\" does not come to the answer \"",
+                                                     task.answer, "\" (all is modulo ", modulus_, ")"));
+    }
     return absl::InvalidArgumentError(absl::StrCat(
         "plan: \"", *task.plan, "\" is faulty: ", std::string(PlanFaultName(reader.fault())), ", ", reader.detail()));
   }

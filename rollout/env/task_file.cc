@@ -77,9 +77,11 @@ absl::StatusOr<TaskFile> TaskFile::Read(const std::string& path, const proto::En
 absl::StatusOr<Task> TaskFile::Get(proto::Split split, uint64_t index) const {
   const std::vector<Task>& tasks = splits_[split];
   if (tasks.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path_, ": no question falls into the ", std::string(SplitName(split)),
-                     " split; add questions, or raise environment.validation_share or heldout_share"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        path_, ": no question falls into the ", std::string(SplitName(split)), " split; add questions, or ",
+        split == proto::TRAINING
+            ? "lower environment.validation_share and heldout_share"
+            : absl::StrCat("raise environment.", split == proto::HELD_OUT ? "heldout" : "validation", "_share")));
   }
   Task task = tasks[index % tasks.size()];
   task.index = index;

@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "rollout/env/plan_oracle.h"
 #include "rollout/episode/later.h"
-#include "rollout/episode/plan_oracle.h"
 #include "rollout/plan/plan_reader.h"
 
 namespace tandem {

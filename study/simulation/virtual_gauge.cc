@@ -73,11 +73,10 @@ VirtualRun VirtualGauge::Result() {
   run.contended_share = (ended_contended_s_ - began_contended_s_) / seconds;
   run.exchange_share = exchange_s_ / seconds;
   run.issued = team_.issued();
+  run.played_s = team_.played_s();
   for (auto& [name, lane] : lanes_) {
     VirtualLane& result = run.lanes[name] = lane.result;
-    if (const auto rejected = team_.rejected().find(name); rejected != team_.rejected().end()) {
-      result.rejected = rejected->second;
-    }
+    result.rejected = team_.rejected(name);
     result.training_share /= seconds;
     result.buffered /= seconds;
     result.held_up_share /= seconds;

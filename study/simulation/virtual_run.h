@@ -31,6 +31,10 @@ struct VirtualRunOptions {
   double cores = std::numeric_limits<double>::infinity();
 };
 
+// Groups that a policy's batches went without: by reason, how long each was played; 0 of one that did not come to its
+// end.
+using Rejections = std::map<std::string, std::vector<double>>;
+
 // What one policy's part of the run looked like, over the measured time.
 struct VirtualLane {
   double training_share = 0;           // of the time in which its trainer takes a step
@@ -38,7 +42,7 @@ struct VirtualLane {
   double buffered = 0;                 // mean number of groups that have arrived and wait for their batch
   std::vector<double> age_share = {};  // of its tokens trained on, by age
   double over_bound_share = 0;         // of its tokens that arrived in time to be trained on, but were not
-  std::map<std::string, uint64_t> rejected = {};  // groups by reason, over the whole run
+  Rejections rejected = {};            // over the whole run
 };
 
 struct VirtualRun {
@@ -48,6 +52,7 @@ struct VirtualRun {
   double contended_share = 0;  // of the time in which there is more to compute than there are cores
   double exchange_share = 0;   // ... in which the exchange computes
   uint64_t issued = 0;         // tickets, over the whole run
+  double played_s = 0;         // of all groups together, over the whole run
   std::map<std::string, VirtualLane> lanes = {};
 };
 

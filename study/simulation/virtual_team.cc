@@ -30,7 +30,7 @@ VirtualTeam::VirtualTeam(const VirtualRunOptions& options, LagModels lags)
       work_(options.work ? *options.work : GivenLatencies(options)),
       machine_(&events_, options.cores),
       random_(config_.seed()) {
-  for (const auto& [name, policy] : config_.policies()) trainers_[name];
+  for (const auto& [name, policy] : config_.policies()) trainers_[name], rejected_[name];
   frames_.assign(kFramesPerGroup, wire::MakeFrame(""));
   frames_[kLossMask] = wire::MakeFrame(std::string(kTokens * trainers_.size(), '\1'));
   ExchangeOptions exchange;
@@ -116,7 +116,8 @@ void VirtualTeam::Reply(wire::SessionId session, uint64_t, proto::Header header,
 void VirtualTeam::Metrics(std::string_view kind, const google::protobuf::Message& values, double) {
   if (kind != "rejected") return;
   const auto& line = static_cast<const proto::RejectedMetrics&>(values);
-  ++rejected_[line.policy()][line.reason()];
+  const auto took = took_s_.find(line.ticket());
+  rejected_.at(line.policy())[line.reason()].push_back(took == took_s_.end() ? 0 : took->second);
 }
 
 // ---- workers
@@ -157,6 +158,8 @@ void VirtualTeam::Finish(wire::SessionId session, const TicketPtr& ticket, doubl
   for (const proto::TicketLimit& limit : ticket->limits()) AddTurn(limit, start_s, &episode);
   --workers_.at(session).playing;
   --playing_;
+  took_s_[ticket->id()] = events_.now_s() - start_s;
+  played_s_ += events_.now_s() - start_s;
   Call(session, std::move(header), frames_);
   Ask(session);
 }

@@ -42,7 +42,8 @@ class VirtualTeam final : public Outlet {
   bool exchange_computes() const { return !served_.empty(); }
   bool training(const std::string& policy) const { return trainers_.at(policy).training; }
   uint64_t issued() const { return issued_; }
-  const std::map<std::string, std::map<std::string, uint64_t>>& rejected() const { return rejected_; }
+  const Rejections& rejected(const std::string& policy) const { return rejected_.at(policy); }
+  double played_s() const { return played_s_; }  // of all groups that have ended, together
 
   // Called when a trainer begins a step, and when it has published.
   std::function<void(const proto::Batch&)> on_batch = [](const proto::Batch&) {};
@@ -101,7 +102,9 @@ class VirtualTeam final : public Outlet {
   std::deque<std::function<void()>> served_;  // calls that the exchange has yet to take in; the first one is in work
   std::vector<wire::Frame> frames_;
   uint64_t last_call_ = 0, playing_ = 0, asking_ = 0, issued_ = 0;
-  std::map<std::string, std::map<std::string, uint64_t>> rejected_;  // by policy and reason
+  std::map<uint64_t, double> took_s_;  // by ticket: how long it was played
+  double played_s_ = 0;
+  std::map<std::string, Rejections> rejected_;  // by policy
   std::string missing_, refusal_;
 };
 

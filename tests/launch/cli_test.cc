@@ -109,6 +109,10 @@ TEST_F(CliTest, AnImpossibleSimulationIsSaidInOneLine) {
   EXPECT_THAT(BadInput("simulate"), HasSubstr("CONFIG is missing, or --from RUN"));
   EXPECT_EQ(BadInput("simulate x.yaml --workers 0"), "--workers: expected 1 to 100000, found 0\n");
   EXPECT_EQ(BadInput("simulate x.yaml --bounds 1,x"), "--bounds: expected whole numbers from 0 to 1024, found 1,x\n");
+  EXPECT_THAT(BadInput("eval x --episodes -1"),
+              HasSubstr("--episodes: expected a whole number from 1 to 10000000, found -1"));
+  EXPECT_THAT(BadInput("tasks --count -1"), HasSubstr("--count: expected a whole number from 0"));
+  EXPECT_THAT(BadInput("replay x --incarnation -1"), HasSubstr("--incarnation: expected a whole number from 0"));
   EXPECT_EQ(BadInput("simulate x.yaml --bounds 1,"), "--bounds: expected whole numbers from 0 to 1024, found 1,\n");
   EXPECT_THAT(BadInput("simulate x.yaml --cores 4"), HasSubstr("--cores: has no effect without --from"));
   EXPECT_THAT(BadInput("simulate x.yaml --speed planner=2"), HasSubstr("--speed: has no effect without --from"));

@@ -142,6 +142,7 @@ TEST_F(ConfigTest, AKeyWithoutEffectIsAnError) {
 
 TEST_F(ConfigTest, BrokenYamlIsAnErrorWithItsLine) {
   EXPECT_THAT(ErrorOf("seed: 1\npolicies: [\n"), AllOf(StartsWith("x.yaml:"), HasSubstr("this is no YAML")));
+  EXPECT_THAT(ErrorOf(std::string(kBase) + "---\nseed: 2\n"), HasSubstr("has 2 documents (a line ---), expected one"));
   EXPECT_THAT(ErrorOf("seed: 1\n\tpolicies: 3\n"), StartsWith("x.yaml:2: this is no YAML"));
   EXPECT_THAT(ErrorOf(std::string("seed: 1\0", 8)), HasSubstr("zero byte"));
   EXPECT_THAT(ErrorOf(""), HasSubstr("at least one policy"));

@@ -5,8 +5,8 @@
 
 #include "base/digest.h"
 #include "rollout/env/environment.h"
+#include "rollout/env/plan_oracle.h"
 #include "rollout/env/split.h"
-#include "rollout/episode/plan_oracle.h"
 #include "rollout/plan/plan_reader.h"
 
 namespace tandem {

@@ -55,7 +55,8 @@ TEST_F(TaskFileTest, SplitsByTheHashOfTheQuestion) {
   std::string text;
   for (int i = 0; i < 1000; ++i) {
     text += "{\"question\": \"" + std::to_string(i / 100) + "+" + std::to_string(i / 10 % 10) + "*" +
-            std::to_string(i % 10) + "=\", \"answer\": \"0\"}\n";
+            std::to_string(i % 10) + "=\", \"answer\": \"" + std::to_string((i / 100 + i / 10 % 10 * (i % 10)) % 10) +
+            "\"}\n";
   }
   const auto environment = Read(text);
   ASSERT_TRUE(environment.ok()) << environment.status();
@@ -78,6 +79,8 @@ TEST_F(TaskFileTest, ErrorsNameFileLineAndKey) {
   EXPECT_THAT(Error("{\"question\": \"3+=\", \"answer\": \"7\"}"), HasSubstr("tasks.jsonl:1: question"));
   EXPECT_THAT(Error("{\"question\": \"3+4=\", \"answer\": \"7\", \"plan\": \"A=B+4\"}"),
               HasSubstr("tasks.jsonl:1: plan: \"A=B+4\" is faulty: unknown_reference"));
+  EXPECT_THAT(Error("{\"question\": \"7+5=\", \"answer\": \"3\"}"),
+              HasSubstr("tasks.jsonl:1: plan: \"A=7+5\" does not come to the answer \"3\" (all is modulo 10)"));
   EXPECT_THAT(Error("\n \n"), HasSubstr("tasks.jsonl: there are no tasks"));
 }
 
@@ -87,7 +90,8 @@ TEST_F(TaskFileTest, ASplitWithoutQuestionsIsAnError) {
   const auto environment = Read("{\"question\": \"3+4=\", \"answer\": \"7\"}\n");
   ASSERT_TRUE(environment.ok());
   const absl::Status status = (*environment)->MakeTask(proto::HELD_OUT, 0).status();
-  EXPECT_THAT(std::string(status.message()), HasSubstr("tasks.jsonl: no question falls into the held-out split"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("tasks.jsonl: no question falls into the held-out split; add "
+                                                       "questions, or raise environment.heldout_share"));
 }
 
 }  // namespace

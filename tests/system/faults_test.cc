@@ -61,15 +61,23 @@ TEST(FaultsTest, KilledWorkersCostNothingTheirTicketsAreIssuedAgainAndTheLedgerB
 TEST(FaultsTest, ARunThatIsInterruptedLeavesCheckpointsAndGoesOn) {
   const ScratchFolder scratch;
   const std::string folder = scratch.path() + "/run";
+  const auto first_step = [](TandemProcess& run) {
+    while (const auto line = run.NextLine()) {
+      if (line->find(" step ") != std::string::npos && line->find("warm") == std::string::npos) break;
+    }
+  };
   TandemProcess train(TrainArguments(folder));
-  while (const auto line = train.NextLine()) {
-    if (line->find(" step ") != std::string::npos && line->find("warm") == std::string::npos) break;
-  }
+  first_step(train);
   train.Signal(SIGINT);
   EXPECT_EQ(train.Wait(), 0) << train.said();
   for (const std::string policy : {"planner", "executor"}) {
     EXPECT_TRUE(FindNewestCheckpoint(folder, policy).ok()) << policy;
   }
+  TandemProcess left({"train", "--resume", folder});  // its terminal is closed
+  first_step(left);
+  left.StopReading();
+  left.Signal(SIGHUP);
+  EXPECT_EQ(left.Wait(), 0) << "neither the signal nor the pipe that nobody reads may end it at once";
   TandemProcess resumed({"train", "--resume", folder});
   EXPECT_EQ(resumed.Wait(), 0) << resumed.said();
   const auto steps = MetricsOf(folder, "step");
@@ -80,7 +88,7 @@ TEST(FaultsTest, ARunThatIsInterruptedLeavesCheckpointsAndGoesOn) {
     }
     std::vector<int> expected(kSteps);
     for (int i = 0; i < kSteps; ++i) expected[i] = i + 1;
-    EXPECT_EQ(numbers, expected) << policy << ": every step once, over both parts of the run";
+    EXPECT_EQ(numbers, expected) << policy << ": every step once, over all parts of the run";
   }
 }
 

@@ -55,6 +55,7 @@ class ReplayTest : public ::testing::Test {
   void TheScheduleIsTrainedOnAnew();
   void TheFirstTokenThatDiffersIsNamed();
   void ACorruptJournalIsBadInput();
+  void AJournalWithoutItsEndIsBadInput();
   void AnotherConfigurationIsBadInput();
   void ARunWithoutAJournalIsBadInput();
 
@@ -172,6 +173,16 @@ void ReplayTest::ACorruptJournalIsBadInput() {
   EXPECT_THAT(replay.said(), AllOf(HasSubstr(Journal(copy)), HasSubstr("is damaged")));
 }
 
+// A crash may leave an unfinished record, which ends a journal; but then the run has no later checkpoint.
+void ReplayTest::AJournalWithoutItsEndIsBadInput() {
+  const std::string copy = Copy("cut");
+  std::filesystem::copy(Run() + "/checkpoints", copy + "/checkpoints", std::filesystem::copy_options::recursive);
+  std::filesystem::resize_file(Journal(copy), std::filesystem::file_size(Journal(copy)) / 3);
+  TandemProcess replay({"replay", copy});
+  EXPECT_EQ(replay.Wait(), 2) << replay.said();
+  EXPECT_THAT(replay.said(), AllOf(HasSubstr(Journal(copy)), HasSubstr("the journal was cut short")));
+}
+
 void ReplayTest::AnotherConfigurationIsBadInput() {
   const std::string copy = Copy("changed");
   std::string config = *ReadFile(copy + "/config.yaml");
@@ -198,6 +209,7 @@ TEST_F(ReplayTest, ARunIsRepeatedBitForBitOrTheDifferenceIsNamed) {
   TheScheduleIsTrainedOnAnew();
   TheFirstTokenThatDiffersIsNamed();
   ACorruptJournalIsBadInput();
+  AJournalWithoutItsEndIsBadInput();
   AnotherConfigurationIsBadInput();
   ARunWithoutAJournalIsBadInput();
 }

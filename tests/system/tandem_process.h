@@ -12,6 +12,7 @@
 #include <iterator>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 extern char** environ;
@@ -59,9 +60,14 @@ class TandemProcess {
     return result;
   }
 
+  // Nobody reads any more, as when the other end of a pipe has died.
+  void StopReading() {
+    if (out_ != nullptr) fclose(std::exchange(out_, nullptr));
+  }
+
   // Reads on to the end; the exit status, or -1 when a signal ended it.
   int Wait() {
-    while (NextLine()) {
+    while (out_ != nullptr && NextLine()) {
     }
     int status = 0;
     waitpid(pid_, &status, 0);

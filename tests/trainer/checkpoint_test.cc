@@ -82,8 +82,10 @@ TEST_F(CheckpointTest, KeepsTheNewestAndFindsThem) {
               ElementsAre(CheckpointName{0, false, 0}, CheckpointName{0, false, 20}, CheckpointName{0, false, 100}));
   EXPECT_EQ(*FindNewestCheckpoint(run_, "planner"), run_ + "/checkpoints/planner/0-100");
   Write(Make({1, true, 3}), /*keep=*/1);  // a later incarnation is newer, whatever it counts
-  EXPECT_THAT(ListCheckpoints(run_, "planner"), ElementsAre(CheckpointName{1, true, 3}));
+  EXPECT_THAT(ListCheckpoints(run_, "planner"), ElementsAre(CheckpointName{0, false, 100}, CheckpointName{1, true, 3}))
+      << "the journal of incarnation 1 begins with the last of incarnation 0";
   EXPECT_EQ(*FindNewestCheckpoint(run_, "planner"), run_ + "/checkpoints/planner/1-sft-3");
+  fs::remove_all(run_ + "/checkpoints/planner/0-100");
   const absl::Status none = FindNewestCheckpoint(run_, "planner", /*trained_only=*/true).status();
   EXPECT_EQ(none.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(none.message()), HasSubstr("/checkpoints/planner: holds no checkpoint of a version"));
@@ -130,6 +132,16 @@ TEST_F(CheckpointTest, WeightsOfAnotherVersionAreRefusedByTheirDigest) {
   const absl::Status status = LoadWeights(one, SmallShape()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(std::string(status.message()), HasSubstr("digest"));
+}
+
+TEST_F(CheckpointTest, ADamagedOptimizerIsRefusedByItsDigest) {
+  const std::string folder = Write(Make({0, false, 1}));
+  std::string bytes = *ReadFile(folder + "/optimizer.safetensors");
+  bytes[bytes.size() - 9] ^= 1;
+  ASSERT_TRUE(WriteFileAtomically(folder + "/optimizer.safetensors", bytes).ok());
+  const absl::Status status = ReadCheckpoint(folder, SmallShape()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("optimizer.safetensors"));
 }
 
 TEST_F(CheckpointTest, AnotherFormatIsRefused) {

@@ -1,4 +1,4 @@
-#include "rollout/episode/plan_oracle.h"
+#include "rollout/env/plan_oracle.h"
 
 #include <string>
 #include <vector>
