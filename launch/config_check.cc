@@ -184,22 +184,24 @@ absl::Status CheckConfig(const LoadedConfig& loaded, const KnownNames& known) {
   return CheckTransport(loaded);
 }
 
-absl::Status CheckContexts(const LoadedConfig& loaded, int64_t planner_prompt, int64_t executor_prompt) {
+absl::Status CheckContexts(const LoadedConfig& loaded, PromptRoom planner, PromptRoom executor) {
   const proto::RolloutConfig& rollout = loaded.config.rollout();
   const struct {
     const char* role;
     const char* key;
-    int64_t prompt, output;
-  } turns[] = {{"planner", "rollout.max_plan_tokens", planner_prompt, rollout.max_plan_tokens()},
-               {"executor", "rollout.max_step_tokens", executor_prompt, rollout.max_step_tokens()}};
+    PromptRoom room;
+    int64_t output;
+  } turns[] = {{"planner", "rollout.max_plan_tokens", planner, rollout.max_plan_tokens()},
+               {"executor", "rollout.max_step_tokens", executor, rollout.max_step_tokens()}};
   for (const auto& turn : turns) {
     const std::string& policy = loaded.config.roles().at(turn.role).policy();
-    const int64_t context = loaded.config.policies().at(policy).model().context();
-    if (turn.prompt + turn.output > context) {
+    if (turn.room.prompt + turn.output > turn.room.context) {
+      const bool exists = !loaded.config.policies().at(policy).init().empty();
       return loaded.places.Error(
-          absl::StrCat("policies.", policy, ".model.context"),
-          absl::StrCat(context, " is too small: a prompt of the ", turn.role, " has ", turn.prompt, " tokens, and ",
-                       turn.key, ": ", turn.output, " come on top"));
+          absl::StrCat("policies.", policy, exists ? ".init" : ".model.context"),
+          absl::StrCat(exists ? "the model's context of " : "", turn.room.context, " is too small: a prompt of the ",
+                       turn.role, " has ", turn.room.prompt, " tokens, and ", turn.key, ": ", turn.output,
+                       " come on top"));
     }
   }
   return absl::OkStatus();

@@ -19,6 +19,10 @@ absl::Status CheckConfig(const LoadedConfig& loaded, const KnownNames& known);
 
 // Whether the turns of `config` fit the contexts of the policies that write them, when the longest prompt of the
 // planner has `planner_prompt` tokens and that of the executor `executor_prompt`.
-absl::Status CheckContexts(const LoadedConfig& loaded, int64_t planner_prompt, int64_t executor_prompt);
+struct PromptRoom {
+  int64_t prompt = 0;   // tokens of the longest
+  int64_t context = 0;  // of the policy's model
+};
+absl::Status CheckContexts(const LoadedConfig& loaded, PromptRoom planner, PromptRoom executor);
 
 }  // namespace tandem

@@ -62,7 +62,7 @@ int Evaluate(const EvalFlags& flags) {
   if (!factory.ok()) return BadInput(factory.status());
   OfflineRun run;
   run.config = setup->loaded.config;
-  run.environment = setup->source.environment.get();
+  run.environment = setup->environment.get();
   run.roles = setup->roles;
   run.episodes = flags.episodes;
   run.temperature = static_cast<float>(flags.temperature);

@@ -11,7 +11,6 @@
 #include "launch/config_check.h"
 #include "launch/run_folder.h"
 #include "launch/suggestion.h"
-#include "rollout/model_shape.h"
 #include "trainer/checkpoint.h"
 #include "trainer/loss.h"
 
@@ -64,18 +63,19 @@ absl::Status BindRole(const std::string& role, const std::string& run, const std
   TANDEM_ASSIGN_OR_RETURN(const LoadedConfig theirs,
                           LoadConfig({.file = ConfigFile(run_folder), .sets = {}, .seed = {}}));
   TANDEM_RETURN_IF_ERROR(CheckConfig(theirs, {.environments = EnvironmentNames(), .losses = LossNames()}));
-  TANDEM_ASSIGN_OR_RETURN(const TaskSource source, MakeTaskSource(theirs));
-  if (source.environment->alphabet() != setup->source.environment->alphabet()) {
-    return absl::InvalidArgumentError(absl::StrCat("--role ", role, "=", run, ": that run's alphabet is ",
-                                                   source.environment->alphabet(), ", expected ",
-                                                   setup->source.environment->alphabet()));
-  }
+  TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, OpenEnvironment(theirs));
   const std::string& policy = theirs.config.roles().at(role).policy();
   TANDEM_ASSIGN_OR_RETURN(const CheckpointName name, Choose(run_folder, policy, checkpoint));
   RoleBinding binding;
-  binding.model = ModelShape(theirs.config.policies().at(policy).model(), source.tokenizer.vocabulary());
+  TANDEM_ASSIGN_OR_RETURN(PolicySource source, OpenPolicy(theirs, policy, *environment));
+  if (!source.folder && environment->alphabet() != setup->environment->alphabet()) {
+    return absl::InvalidArgumentError(absl::StrCat("--role ", role, "=", run, ": that run's alphabet is ",
+                                                   environment->alphabet(), ", expected ",
+                                                   setup->environment->alphabet()));
+  }
+  binding.source = (setup->sources[role] = std::make_unique<PolicySource>(std::move(source))).get();
   binding.version = {.incarnation = name.incarnation, .number = name.sft ? 0 : name.step};
-  TANDEM_ASSIGN_OR_RETURN(binding.weights, LoadWeights(CheckpointFolder(run_folder, policy, name), binding.model));
+  TANDEM_ASSIGN_OR_RETURN(binding.weights, LoadWeights(CheckpointFolder(run_folder, policy, name), binding.source->shape));
   setup->roles[role] = std::move(binding);
   setup->players[role] =
       absl::StrCat(policy, " ", name.Folder(), " of ", std::filesystem::path(run_folder).filename().string());
@@ -88,8 +88,8 @@ absl::StatusOr<EvaluationSetup> SetUpEvaluation(const EvaluationRequest& request
   TANDEM_ASSIGN_OR_RETURN(const std::string run_folder, OpenRunFolder(request.run));
   TANDEM_ASSIGN_OR_RETURN(LoadedConfig loaded, LoadConfig({.file = ConfigFile(run_folder), .sets = {}, .seed = {}}));
   TANDEM_RETURN_IF_ERROR(CheckConfig(loaded, {.environments = EnvironmentNames(), .losses = LossNames()}));
-  TANDEM_ASSIGN_OR_RETURN(TaskSource source, MakeTaskSource(loaded));
-  EvaluationSetup setup{.loaded = std::move(loaded), .source = std::move(source), .roles = {}, .players = {}};
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Environment> environment, OpenEnvironment(loaded));
+  EvaluationSetup setup{.loaded = std::move(loaded), .environment = std::move(environment)};
   TANDEM_ASSIGN_OR_RETURN(auto roles, ByRole("--role", request.roles));
   TANDEM_ASSIGN_OR_RETURN(auto checkpoints, ByRole("--checkpoint", request.checkpoints));
   for (const std::string& role : RoleNames()) {

@@ -19,7 +19,8 @@ struct EvaluationRequest {
 
 struct EvaluationSetup {
   LoadedConfig loaded;
-  TaskSource source;
+  std::unique_ptr<Environment> environment;
+  std::map<std::string, std::unique_ptr<PolicySource>> sources;  // by role; the roles point there
   std::map<std::string, RoleBinding> roles;
   std::map<std::string, std::string> players;  // for people: "runs/x, planner 0-80", "oracle"
 };

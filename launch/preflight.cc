@@ -12,6 +12,7 @@
 #include "launch/config_check.h"
 #include "policy/device.h"
 #include "proto/wire/client.h"
+#include "rollout/model_shape.h"
 #include "trainer/loss.h"
 
 namespace tandem {
@@ -30,20 +31,30 @@ absl::Status Place(const LoadedConfig& loaded, const absl::Status& status) {
   return loaded.places.Error("environment", message);
 }
 
+// Raises `longest` to the prompt's tokens. The error names the text, which the policy's tokenizer cannot say.
+absl::Status CountTokens(const LoadedConfig& loaded, const PolicySource& source, const std::string& text,
+                         int64_t* longest) {
+  const absl::StatusOr<std::vector<int32_t>> ids = source.language->Prompt(text);
+  if (!ids.ok()) return Place(loaded, Annotate(ids.status(), absl::StrCat("environment: prompt \"", text, "\"")));
+  *longest = std::max(*longest, static_cast<int64_t>(ids->size()));
+  return absl::OkStatus();
+}
+
 // The longest prompts of planner and executor over a sample of tasks, in tokens.
-absl::Status LongestPrompts(const LoadedConfig& loaded, const TaskSource& source, int64_t* planner, int64_t* executor) {
+absl::Status LongestPrompts(const LoadedConfig& loaded, const Environment& environment, const PolicySource& planner,
+                            const PolicySource& executor, int64_t* longest_plan, int64_t* longest_step) {
   std::vector<proto::Split> splits = {proto::TRAINING};
   if (loaded.config.evaluation().episodes() > 0) splits.push_back(proto::HELD_OUT);
   for (const proto::Split split : splits) {
     for (uint64_t index = 0; index < kSampledTasks; ++index) {
-      const auto task = source.environment->MakeTask(split, index);
+      const auto task = environment.MakeTask(split, index);
       if (!task.ok()) return Place(loaded, task.status());
-      *planner = std::max<int64_t>(*planner, source.environment->PlannerPrompt(*task).size());
-      const std::string plan = source.environment->ScriptedPlan(*task, nullptr);
+      TANDEM_RETURN_IF_ERROR(CountTokens(loaded, planner, environment.PlannerPrompt(*task), longest_plan));
+      const std::string plan = environment.ScriptedPlan(*task, nullptr);
       for (const absl::string_view node : absl::StrSplit(plan, ';', absl::SkipEmpty())) {
         std::string step(node.substr(node.find('=') + 1));
         for (char& c : step) c = absl::ascii_isupper(c) ? '1' : c;
-        *executor = std::max<int64_t>(*executor, source.environment->ExecutorPrompt(step).size());
+        TANDEM_RETURN_IF_ERROR(CountTokens(loaded, executor, environment.ExecutorPrompt(step), longest_step));
       }
     }
   }
@@ -89,20 +100,33 @@ absl::Status CheckEndpoint(const LoadedConfig& loaded) {
 
 }  // namespace
 
-absl::StatusOr<TaskSource> MakeTaskSource(const LoadedConfig& loaded) {
+absl::StatusOr<std::unique_ptr<Environment>> OpenEnvironment(const LoadedConfig& loaded) {
   auto environment = MakeEnvironment(loaded.config.environment(), loaded.config.seed(), loaded.folder);
   if (!environment.ok()) return Place(loaded, environment.status());
-  auto tokenizer = CharacterTokenizer::Create((*environment)->alphabet());
-  if (!tokenizer.ok()) return Place(loaded, tokenizer.status());
-  return TaskSource{*std::move(environment), *std::move(tokenizer)};
+  return environment;
+}
+
+absl::StatusOr<PolicySource> OpenPolicy(const LoadedConfig& loaded, const std::string& policy,
+                                        const Environment& environment) {
+  const proto::PolicyConfig& config = loaded.config.policies().at(policy);
+  absl::StatusOr<PolicySource> source =
+      OpenPolicySource(config.init(), ModelShape(config.model(), 0), environment.alphabet(), config.system());
+  if (source.ok()) return source;
+  return loaded.places.Error(absl::StrCat("policies.", policy, config.init().empty() ? ".model" : ".init"),
+                             source.status().message());
 }
 
 absl::Status CheckBeforeRun(const LoadedConfig& loaded) {
   TANDEM_RETURN_IF_ERROR(CheckConfig(loaded, {.environments = EnvironmentNames(), .losses = LossNames()}));
-  TANDEM_ASSIGN_OR_RETURN(const TaskSource source, MakeTaskSource(loaded));
-  int64_t planner = 0, executor = 0;
-  TANDEM_RETURN_IF_ERROR(LongestPrompts(loaded, source, &planner, &executor));
-  TANDEM_RETURN_IF_ERROR(CheckContexts(loaded, planner, executor));
+  TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, OpenEnvironment(loaded));
+  const auto open = [&](const char* role) {
+    return OpenPolicy(loaded, loaded.config.roles().at(role).policy(), *environment);
+  };
+  TANDEM_ASSIGN_OR_RETURN(const PolicySource planner, open("planner"));
+  TANDEM_ASSIGN_OR_RETURN(const PolicySource executor, open("executor"));
+  int64_t plan = 0, step = 0;
+  TANDEM_RETURN_IF_ERROR(LongestPrompts(loaded, *environment, planner, executor, &plan, &step));
+  TANDEM_RETURN_IF_ERROR(CheckContexts(loaded, {plan, planner.shape.context}, {step, executor.shape.context}));
   TANDEM_RETURN_IF_ERROR(CheckLags(loaded));
   TANDEM_RETURN_IF_ERROR(CheckDevices(loaded));
   return CheckEndpoint(loaded);

@@ -7,19 +7,18 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "launch/config.h"
-#include "policy/tokenizer.h"
+#include "policy/policy_source.h"
 #include "rollout/cast.h"
 #include "rollout/env/environment.h"
 
 namespace tandem {
 
-struct TaskSource {
-  std::unique_ptr<Environment> environment;
-  CharacterTokenizer tokenizer;  // of its alphabet
-};
-
 // Errors name the key's place, or the file and line of a bad task.
-absl::StatusOr<TaskSource> MakeTaskSource(const LoadedConfig& loaded);
+absl::StatusOr<std::unique_ptr<Environment>> OpenEnvironment(const LoadedConfig& loaded);
+
+// Errors name the key's place, or the model's file.
+absl::StatusOr<PolicySource> OpenPolicy(const LoadedConfig& loaded, const std::string& policy,
+                                        const Environment& environment);
 
 // Everything that can be wrong with a configuration: one line that names the place. Starts nothing and leaves nothing
 // behind.

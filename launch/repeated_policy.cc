@@ -10,21 +10,22 @@
 #include "absl/strings/str_cat.h"
 #include "base/digest.h"
 #include "base/status.h"
-#include "trainer/model_shape.h"
 #include "trainer/updater_checkpoint.h"
 
 namespace tandem {
 
 absl::StatusOr<std::unique_ptr<RepeatedPolicy>> RepeatedPolicy::Open(const JournaledRun& run,
                                                                      const proto::Config& config,
-                                                                     const std::string& policy, int64_t vocabulary,
+                                                                     const std::string& policy,
+                                                                     const PolicySource& source,
                                                                      bool exact) {
   const proto::PolicyConfig& options = config.policies().at(policy);
   std::unique_ptr<RepeatedPolicy> p(new RepeatedPolicy(policy, options.threads(), run.opening.incarnation(), exact));
   p->collective_ = MakeLocalCollective();
   TANDEM_ASSIGN_OR_RETURN(p->updater_, Updater::Create({.policy = policy,
                                                         .config = options,
-                                                        .shape = TrainerModelShape(options.model(), vocabulary),
+                                                        .shape = source.shape,
+                                                        .start = source.folder ? &*source.folder : nullptr,
                                                         .sft_steps = config.sft().steps(),
                                                         .train_steps = config.train().steps(),
                                                         .seed = config.seed(),

@@ -22,7 +22,7 @@ class RepeatedPolicy {
   // In the state in which the run began. `config` is the run's, or another one of the same shape; then `exact` is false
   // and nothing is compared.
   static absl::StatusOr<std::unique_ptr<RepeatedPolicy>> Open(const JournaledRun& run, const proto::Config& config,
-                                                              const std::string& policy, int64_t vocabulary,
+                                                              const std::string& policy, const PolicySource& source,
                                                               bool exact);
 
   // A batch that its trainer was given.

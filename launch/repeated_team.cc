@@ -10,17 +10,16 @@ absl::StatusOr<RepeatedTeam> RepeatedTeam::Open(const JournaledRun& run, const p
   RepeatedTeam team;
   team.loaded_ = std::make_unique<LoadedConfig>(run.loaded);
   team.loaded_->config = config;
-  TANDEM_ASSIGN_OR_RETURN(TaskSource tasks, MakeTaskSource(*team.loaded_));
-  team.tasks_ = std::make_unique<TaskSource>(std::move(tasks));
+  TANDEM_ASSIGN_OR_RETURN(team.environment_, OpenEnvironment(*team.loaded_));
   const DecoderFactory cpu = [](const ModelConfig& shape, int64_t slots) -> absl::StatusOr<std::unique_ptr<Decoder>> {
     return MakeCpuDecoder(shape, slots);
   };
-  TANDEM_ASSIGN_OR_RETURN(team.cast_, Cast::CreateForRun(config, *team.tasks_->environment, *team.clock_, cpu));
+  TANDEM_ASSIGN_OR_RETURN(team.cast_, Cast::CreateForRun(config, *team.environment_, *team.clock_, cpu));
   TANDEM_ASSIGN_OR_RETURN(auto behind, VersionsBehind(run.journal));
   for (auto& [name, engine] : team.cast_->engines()) engine->Keep(behind[name]);
   for (const auto& [name, policy] : config.policies()) {
     TANDEM_ASSIGN_OR_RETURN(team.policies_[name],
-                            RepeatedPolicy::Open(run, config, name, team.tasks_->tokenizer.vocabulary(), exact));
+                            RepeatedPolicy::Open(run, config, name, team.cast_->source(name), exact));
   }
   return team;
 }

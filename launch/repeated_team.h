@@ -40,7 +40,7 @@ class RepeatedTeam {
 
   std::unique_ptr<RealClock> clock_ = std::make_unique<RealClock>();  // these three outlive the cast
   std::unique_ptr<LoadedConfig> loaded_;
-  std::unique_ptr<TaskSource> tasks_;
+  std::unique_ptr<Environment> environment_;
   std::unique_ptr<Cast> cast_;
   std::map<std::string, std::unique_ptr<RepeatedPolicy>> policies_;
 };

@@ -57,12 +57,12 @@ absl::Status CheckSameShape(const LoadedConfig& before, const LoadedConfig& now)
           absl::StrCat("a resumed run keeps the shape of its models: it was ", ScalarText(was, field)));
     }
   }
-  TANDEM_ASSIGN_OR_RETURN(const TaskSource was, MakeTaskSource(before));
-  TANDEM_ASSIGN_OR_RETURN(const TaskSource is, MakeTaskSource(now));
-  if (was.environment->alphabet() != is.environment->alphabet()) {
+  TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> was, OpenEnvironment(before));
+  TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> is, OpenEnvironment(now));
+  if (was->alphabet() != is->alphabet()) {
     return now.places.Error("environment",
-                            absl::StrCat("a resumed run keeps its alphabet: it was ", was.environment->alphabet(),
-                                         ", and would be ", is.environment->alphabet()));
+                            absl::StrCat("a resumed run keeps its alphabet: it was ", was->alphabet(),
+                                         ", and would be ", is->alphabet()));
   }
   return absl::OkStatus();
 }

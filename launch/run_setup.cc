@@ -60,12 +60,12 @@ absl::Status RunExchangePart(const RunSetup& setup, wire::Network& network, cons
 
 absl::Status RunTrainerPart(const RunSetup& setup, const std::string& policy, uint32_t rank, wire::Network& network,
                             const std::atomic<bool>& stop) {
-  TANDEM_ASSIGN_OR_RETURN(const TaskSource tasks, MakeTaskSource(setup.loaded));
+  TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, OpenEnvironment(setup.loaded));
   TrainerRun run;
   run.config = ConfigOfPart(setup);
   run.policy = policy;
   run.rank = rank;
-  run.vocabulary = tasks.tokenizer.vocabulary();
+  run.alphabet = environment->alphabet();
   run.run_folder = setup.run_folder;
   run.endpoint = setup.endpoint;
   run.build = BuildId();

@@ -37,15 +37,15 @@ int WriteTasks(const TasksFlags& flags) {
   if (!loaded.ok()) return BadInput(loaded.status());
   absl::Status checked = CheckConfig(*loaded, {.environments = EnvironmentNames(), .losses = LossNames()});
   if (!checked.ok()) return BadInput(checked);
-  const absl::StatusOr<TaskSource> source = MakeTaskSource(*loaded);
+  const absl::StatusOr<std::unique_ptr<Environment>> source = OpenEnvironment(*loaded);
   if (!source.ok()) return BadInput(source.status());
   for (uint64_t index = 0; index < flags.count; ++index) {
-    const absl::StatusOr<Task> task = source->environment->MakeTask(split->second, index);
+    const absl::StatusOr<Task> task = (*source)->MakeTask(split->second, index);
     if (!task.ok()) return BadInput(task.status());
     nlohmann::ordered_json line;
     line["question"] = task->question;
     line["answer"] = task->answer;
-    line["plan"] = task->plan ? *task->plan : source->environment->ScriptedPlan(*task, nullptr);
+    line["plan"] = task->plan ? *task->plan : (*source)->ScriptedPlan(*task, nullptr);
     if (std::printf("%s\n", line.dump().c_str()) < 0)
       return Failed(absl::DataLossError("standard output: cannot be written"));
   }

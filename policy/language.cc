@@ -5,13 +5,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "policy/tokenizer/character_tokenizer.h"
 #include "policy/tokenizer/open_tokenizer.h"
 
 namespace tandem {
 
-absl::StatusOr<std::unique_ptr<Language>> Language::OfCharacters(std::string_view alphabet) {
-  TANDEM_ASSIGN_OR_RETURN(CharacterTokenizer tokenizer, CharacterTokenizer::Create(alphabet));
+std::unique_ptr<Language> Language::OfCharacters(CharacterTokenizer tokenizer) {
   std::unique_ptr<Language> language(new Language);
   language->tokenizer_ = std::make_unique<CharacterTokenizer>(std::move(tokenizer));
   language->end_ids_ = {CharacterTokenizer::kEnd};

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "policy/chat/chat_template.h"
+#include "policy/tokenizer/character_tokenizer.h"
 #include "policy/tokenizer/tokenizer.h"
 
 namespace tandem {
@@ -17,8 +18,8 @@ namespace tandem {
 // Immutable.
 class Language {
  public:
-  // Characters of `alphabet`, and plain prompts. kInvalidArgument: see CharacterTokenizer.
-  static absl::StatusOr<std::unique_ptr<Language>> OfCharacters(std::string_view alphabet);
+  // Characters, and plain prompts.
+  static std::unique_ptr<Language> OfCharacters(CharacterTokenizer tokenizer);
   // Of a model folder. With a chat template a prompt is what a user says, after `system` as the system prompt ("":
   // the template's own). `eos_ids`: of the folder's configuration; each of them, and the template's end of a turn,
   // ends a turn. Errors name the file.

@@ -3,7 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/file.h"
 #include "base/status.h"
+#include "policy/tokenizer/character_tokenizer.h"
 
 namespace tandem {
 
@@ -11,11 +13,15 @@ absl::StatusOr<PolicySource> OpenPolicySource(const std::string& init, const Mod
                                               std::string_view alphabet, const std::string& system) {
   PolicySource source;
   if (init.empty()) {
-    absl::StatusOr<std::unique_ptr<Language>> language = Language::OfCharacters(alphabet);
-    if (!language.ok()) return Annotate(language.status(), "alphabet");
-    source.language = *std::move(language);
+    absl::StatusOr<CharacterTokenizer> tokenizer = CharacterTokenizer::Create(alphabet);
+    if (!tokenizer.ok()) return Annotate(tokenizer.status(), "alphabet");
     source.shape = shape;
-    source.shape.vocabulary = source.language->tokenizer().vocabulary();
+    source.shape.vocabulary = tokenizer->vocabulary();
+    source.companions["tokenizer.json"] = tokenizer->Json();
+    TANDEM_ASSIGN_OR_RETURN(
+        source.companions["config.json"],
+        HfConfigText(source.shape, Dtype::kF32, {.eos_ids = {CharacterTokenizer::kEnd}, .bos_id = {}}, nullptr));
+    source.language = Language::OfCharacters(*std::move(tokenizer));
     return source;
   }
   TANDEM_ASSIGN_OR_RETURN(ModelFolder folder, LoadModelFolder(init));
@@ -26,6 +32,11 @@ absl::StatusOr<PolicySource> OpenPolicySource(const std::string& init, const Mod
                                                    "; vocab_size of config.json is ", folder.shape().vocabulary));
   }
   source.shape = folder.shape();
+  for (const auto& [name, path] : folder.tokenizer_files) {
+    TANDEM_ASSIGN_OR_RETURN(source.companions[name], ReadFile(path));
+  }
+  TANDEM_ASSIGN_OR_RETURN(source.companions["config.json"],
+                          HfConfigText(folder.shape(), Dtype::kF32, folder.config.ends, &folder.config));
   source.folder = std::move(folder);
   return source;
 }

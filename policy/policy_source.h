@@ -2,6 +2,7 @@
 // exists, that model.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +19,9 @@ struct PolicySource {
   ModelConfig shape;
   std::unique_ptr<const Language> language;
   std::optional<ModelFolder> folder;  // none: weights are drawn at random
+  // What stands beside the weights of a model that came from it, by file name, so that Hugging Face's libraries load it:
+  // config.json and the tokenizer's files.
+  std::map<std::string, std::string> companions;
 };
 
 // `init`: a model folder, or "": a model of `shape` (whose vocabulary does not count) over the characters of

@@ -44,7 +44,7 @@ absl::StatusOr<std::unique_ptr<Cast>> Cast::Create(const proto::Config& config, 
     }
     if (sources.contains(policy)) continue;
     const proto::PolicyConfig& options = found->second;
-    absl::StatusOr<PolicySource> source = OpenPolicySource(options.init(), ModelShape(options.model()),
+    absl::StatusOr<PolicySource> source = OpenPolicySource(options.init(), ModelShape(options.model(), 0),
                                                            environment.alphabet(), options.system());
     if (!source.ok()) return Annotate(source.status(), absl::StrCat("policies.", policy));
     sources.emplace(policy, *std::move(source));

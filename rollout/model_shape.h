@@ -1,4 +1,4 @@
-// From a configuration to the shape of a model, but for its vocabulary.
+// From a configuration to the shape of a model.
 #pragma once
 
 #include "policy/model_config.h"
@@ -6,8 +6,9 @@
 
 namespace tandem {
 
-inline ModelConfig ModelShape(const proto::ModelConfig& config) {
+inline ModelConfig ModelShape(const proto::ModelConfig& config, int64_t vocabulary) {
   ModelConfig shape;
+  shape.vocabulary = vocabulary;
   shape.hidden = config.hidden();
   shape.layers = config.layers();
   shape.heads = config.heads();

@@ -46,11 +46,27 @@ void EachField(Config& c, const Visit& visit) {
   visit("rope_theta", c.rope_theta);
   visit("norm_epsilon", c.norm_epsilon);
   visit("tied_head", c.tied_head);
+  visit("head_dim", c.head_dim);
+  visit("qkv_bias", c.qkv_bias);
+  visit("output_bias", c.output_bias);
+  visit("mlp_bias", c.mlp_bias);
+  visit("qk_norm", c.qk_norm);
+}
+
+json RopeScalingToJson(const std::optional<RopeScaling>& scaling) {
+  if (!scaling) return nullptr;
+  return {scaling->factor, scaling->low_frequency_factor, scaling->high_frequency_factor, scaling->original_context};
+}
+
+std::optional<RopeScaling> RopeScalingOf(const json& list) {
+  if (list.is_null()) return std::nullopt;
+  return RopeScaling{list.at(0), list.at(1), list.at(2), list.at(3)};
 }
 
 json ShapeToJson(const ModelConfig& shape) {
   json out;
   EachField(shape, [&](const char* name, const auto& value) { out[name] = value; });
+  out["rope_scaling"] = RopeScalingToJson(shape.rope_scaling);
   return out;
 }
 
@@ -86,6 +102,9 @@ absl::Status WriteFiles(const std::string& folder, const Checkpoint& c) {
   std::vector<NamedTensor> moments = {{"exp_avg", flat, c.first}, {"exp_avg_sq", flat, c.second}};
   if (!c.reference.empty()) moments.push_back({"reference", flat, c.reference});
   TANDEM_RETURN_IF_ERROR(WriteSafetensors(OptimizerFile(folder), metadata, moments));
+  for (const auto& [name, text] : c.companions) {
+    TANDEM_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(folder, "/", name), text));
+  }
   return WriteFileAtomically(StateFile(folder), StateText(c));
 }
 
@@ -157,6 +176,7 @@ absl::StatusOr<CheckpointState> ReadCheckpointState(const std::string& folder) {
     out.optimizer_digest = state.value("optimizer_digest", "");
     const json& model = state.at("model");
     EachField(out.shape, [&](const char* name, auto& value) { model.at(name).get_to(value); });
+    out.shape.rope_scaling = RopeScalingOf(model.at("rope_scaling"));
     return out;
   } catch (const json::exception& e) {
     return absl::DataLossError(absl::StrCat(file, ": a field is missing or of another type: ", e.what()));

@@ -1,7 +1,9 @@
-// A checkpoint: a folder with model.safetensors (Hugging Face's names), optimizer.safetensors and state.json. No torch.
+// A checkpoint: a folder with optimizer.safetensors and state.json, which is a model folder in Hugging Face's layout as
+// well (model.safetensors, config.json, the tokenizer's files). No torch.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -12,7 +14,7 @@
 
 namespace tandem {
 
-inline constexpr int kCheckpointFormat = 1;
+inline constexpr int kCheckpointFormat = 2;
 
 struct Checkpoint {
   std::string policy;
@@ -23,6 +25,8 @@ struct Checkpoint {
   std::vector<float> second;
   std::vector<float> reference;  // weights of version 0, for the KL penalty; may be empty
   uint64_t updates = 0;          // that AdamW has made
+  // Files to be written beside the weights, by name: config.json and the tokenizer's. They are not read back.
+  std::map<std::string, std::string> companions;
 };
 
 // Writes all files into a folder aside, renames it to CheckpointFolder(...), and then removes all but the `keep` newest

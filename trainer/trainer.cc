@@ -98,6 +98,7 @@ class Trainer {
   std::unique_ptr<Collective> collective_;
   std::unique_ptr<TrainerLink> link_;
   std::unique_ptr<Updater> updater_;
+  std::map<std::string, std::string> companions_;  // of its checkpoints' weights
   CheckpointName position_;    // incarnation of this run, stage, and steps done in it
   double waited_s_ = 0;        // for the batch of the current step
   double last_metrics_s_ = 0;  // when the metrics of the step before were taken
@@ -122,9 +123,14 @@ absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Open(const TrainerRun& run, wi
                                                          t->device_));
   TANDEM_ASSIGN_OR_RETURN(t->link_, Connect(run, network, *t->clock_, stop));
   if (stop) return absl::CancelledError("told to stop before the first step");  // nothing is learned, nothing kept
+  absl::StatusOr<PolicySource> source =
+      OpenPolicySource(config.init(), TrainerModelShape(config.model(), 0), run.alphabet, config.system());
+  if (!source.ok()) return Annotate(source.status(), absl::StrCat("policies.", run.policy));
+  t->companions_ = std::move(source->companions);
   TANDEM_ASSIGN_OR_RETURN(t->updater_, Updater::Create({.policy = run.policy,
                                                         .config = config,
-                                                        .shape = TrainerModelShape(config.model(), run.vocabulary),
+                                                        .shape = source->shape,
+                                                        .start = source->folder ? &*source->folder : nullptr,
                                                         .sft_steps = run.config.sft().steps(),
                                                         .train_steps = run.config.train().steps(),
                                                         .seed = run.config.seed(),
@@ -247,7 +253,8 @@ absl::StatusOr<StepResult> Trainer::TimedStep(const TrainingBatch& batch) {
 
 absl::Status Trainer::WriteCheckpoint() {
   if (run_.rank != 0) return absl::OkStatus();
-  TANDEM_ASSIGN_OR_RETURN(const Checkpoint checkpoint, CheckpointOf(*updater_, position_));
+  TANDEM_ASSIGN_OR_RETURN(Checkpoint checkpoint, CheckpointOf(*updater_, position_));
+  checkpoint.companions = companions_;
   return tandem::WriteCheckpoint(run_.run_folder, checkpoint, run_.config.train().keep_checkpoints());
 }
 

@@ -15,7 +15,7 @@ struct TrainerRun {
   proto::Config config;  // resolved
   std::string policy;
   uint32_t rank = 0;
-  int64_t vocabulary = 0;
+  std::string alphabet;    // of the environment: what a policy that starts from nothing reads and writes
   std::string run_folder;  // checkpoints go to run_folder/checkpoints/<policy>/
   std::string endpoint;    // of the exchange
   std::string build;

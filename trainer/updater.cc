@@ -62,12 +62,27 @@ absl::StatusOr<std::unique_ptr<Updater>> Updater::Create(UpdaterOptions options,
   u->train_schedule_ = {adam.learning_rate(), adam.warmup_steps(), adam.final_fraction(), u->options_.train_steps};
   u->sft_schedule_ = {config.sft().learning_rate(), config.sft().warmup_steps(), config.sft().final_fraction(),
                       u->options_.sft_steps};
-  TANDEM_RETURN_IF_ERROR(TorchStatus([&] {
-    u->model_->Initialise(MixKey(u->options_.seed, StableHash(u->options_.policy)), config.model().embedding_std());
+  TANDEM_RETURN_IF_ERROR(TorchStatus([&]() -> absl::Status {
+    TANDEM_RETURN_IF_ERROR(u->SetFirstWeights());
     u->optimizer_ = std::make_unique<AdamW>(
         u->model_->flat(), AdamWOptions{adam.beta1(), adam.beta2(), adam.epsilon(), adam.weight_decay()});
+    return absl::OkStatus();
   }));
   return u;
+}
+
+absl::Status Updater::SetFirstWeights() {
+  if (options_.start == nullptr) {
+    model_->Initialise(MixKey(options_.seed, StableHash(options_.policy)), options_.config.model().embedding_std());
+    return absl::OkStatus();
+  }
+  const at::NoGradGuard no_grad;
+  at::Tensor weights = model_->flat().is_cpu() ? model_->flat() : at::empty({model_->flat().numel()}, at::kFloat);
+  TANDEM_RETURN_IF_ERROR(
+      ReadWeights(*options_.start, {weights.mutable_data_ptr<float>(), static_cast<size_t>(weights.numel())}));
+  if (!model_->flat().is_cpu()) model_->flat().copy_(weights);
+  options_.start = nullptr;  // it need not stay
+  return absl::OkStatus();
 }
 
 absl::Status Updater::BeginReinforcement() {

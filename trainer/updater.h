@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "exchange/link.h"
+#include "policy/files/model_folder.h"
 #include "policy/model.h"
 #include "proto/config.pb.h"
 #include "trainer/collective.h"
@@ -23,6 +24,7 @@ struct UpdaterOptions {
   std::string policy;
   proto::PolicyConfig config;
   ModelConfig shape;
+  const ModelFolder* start = nullptr;  // whose weights are the first ones, read by Create; null: they are drawn at random
   uint32_t sft_steps = 0;      // length of the warm start's schedule
   uint32_t train_steps = 1;    // length of the reinforcement part's
   uint64_t seed = 0;           // of the run: initial weights and the shuffles into minibatches
@@ -49,7 +51,7 @@ struct StepResult {
 
 class Updater {
  public:
-  // Initial weights depend on (seed, policy) alone. `collective` has to stay. kInvalidArgument: an unknown loss or an
+  // Initial weights are those of `start`, or depend on (seed, policy) alone. `collective` has to stay. kInvalidArgument: an unknown loss or an
   // impossible shape.
   static absl::StatusOr<std::unique_ptr<Updater>> Create(UpdaterOptions options, Collective& collective);
 
@@ -74,6 +76,7 @@ class Updater {
  private:
   Updater(UpdaterOptions options, Collective& collective) : options_(std::move(options)), collective_(collective) {}
 
+  absl::Status SetFirstWeights();
   absl::StatusOr<StepResult> TakeStep(const TrainingBatch& batch);
   // Zeroes the gradient and sums into it over the minibatch's passes and all ranks. Returns whether the loss and the
   // gradient's norm are finite on every rank. `proximal`: [passes], or empty: the weights are still the step's first.

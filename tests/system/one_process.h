@@ -65,7 +65,7 @@ inline absl::Status RunInOneProcess(const LoadedConfig& loaded, const std::strin
   zmq::context_t context;
   wire::ZmqNetwork network{context};
   std::atomic<bool> stop = false;
-  const int64_t vocabulary = VocabularyOf(**EnvironmentOf(loaded));
+  const std::string alphabet = (*EnvironmentOf(loaded))->alphabet();
   std::vector<std::future<absl::Status>> parts;
   const auto start = [&](auto part) {
     parts.push_back(std::async(std::launch::async, [&stop, part]() -> absl::Status {
@@ -88,7 +88,7 @@ inline absl::Status RunInOneProcess(const LoadedConfig& loaded, const std::strin
       TrainerRun run;
       run.config = loaded.config;
       run.policy = policy;
-      run.vocabulary = vocabulary;
+      run.alphabet = alphabet;
       run.run_folder = folder;
       run.endpoint = endpoint;
       run.build = "test";

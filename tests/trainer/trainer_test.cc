@@ -132,7 +132,7 @@ class TrainerTest : public ::testing::Test {
     std::string path = (std::filesystem::temp_directory_path() / "tandem-trainer-XXXXXX").string();
     folder_ = mkdtemp(path.data());
     run_.policy = "planner";
-    run_.vocabulary = SmallShape().vocabulary;
+    for (int64_t i = 1; i < SmallShape().vocabulary; ++i) run_.alphabet += static_cast<char>('!' + i);
     run_.run_folder = folder_;
     run_.build = "b";
     run_.config_digest = "d";
