@@ -26,7 +26,7 @@ struct Checkpoint {
   std::vector<float> reference;  // weights of version 0, for the KL penalty; may be empty
   uint64_t updates = 0;          // that AdamW has made
   // Files to be written beside the weights, by name: config.json and the tokenizer's. They are not read back.
-  std::map<std::string, std::string> companions;
+  std::map<std::string, std::string> companions = {};
 };
 
 // Writes all files into a folder aside, renames it to CheckpointFolder(...), and then removes all but the `keep` newest

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "exchange/link.h"
 #include "policy/device.h"
+#include "policy/policy_source.h"
 #include "trainer/checkpoint.h"
 #include "trainer/collective.h"
 #include "trainer/model_shape.h"

@@ -81,7 +81,6 @@ absl::Status Updater::SetFirstWeights() {
   TANDEM_RETURN_IF_ERROR(
       ReadWeights(*options_.start, {weights.mutable_data_ptr<float>(), static_cast<size_t>(weights.numel())}));
   if (!model_->flat().is_cpu()) model_->flat().copy_(weights);
-  options_.start = nullptr;  // it need not stay
   return absl::OkStatus();
 }
 

@@ -28,7 +28,8 @@ inline absl::StatusOr<Checkpoint> CheckpointOf(Updater& updater, const Checkpoin
                     .first = std::move(state.first),
                     .second = std::move(state.second),
                     .reference = std::move(state.reference),
-                    .updates = state.updates};
+                    .updates = state.updates,
+                    .companions = {}};
 }
 
 }  // namespace tandem

@@ -96,8 +96,8 @@ class CalculationReader {
 
 }  // namespace
 
-std::optional<double> ParseNumber(std::string_view text) {
-  text = absl::StripAsciiWhitespace(text);
+std::optional<double> ParseNumber(std::string_view written) {
+  absl::string_view text = absl::StripAsciiWhitespace({written.data(), written.size()});
   const bool negative = absl::ConsumePrefix(&text, "-");
   absl::ConsumePrefix(&text, "$");
   const bool percent = absl::ConsumeSuffix(&text, "%");

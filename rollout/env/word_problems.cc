@@ -88,9 +88,9 @@ std::vector<double> ResultsOf(const Calculation& calculation) {
 Calculation Annotated(std::string_view solution) {
   Calculation calculation;
   std::vector<double> results;
-  const std::vector<std::string_view> parts = absl::StrSplit(solution, "<<");
+  const std::vector<std::string> parts = absl::StrSplit(absl::string_view(solution.data(), solution.size()), "<<");
   for (size_t i = 1; i < parts.size(); ++i) {
-    const std::string_view text = parts[i].substr(0, parts[i].find_first_of("=>"));
+    const std::string text = parts[i].substr(0, parts[i].find_first_of("=>"));
     if (!AddCalculation(text, &calculation, &results).ok()) return {};
   }
   return calculation;
@@ -119,7 +119,7 @@ class WordProblems final : public Environment {
     return parts && IsOperand(parts->left) && IsOperand(parts->right);
   }
 
-  std::string ExecutorPrompt(std::string_view filled_step) const override { return absl::StrCat(filled_step, "="); }
+  std::string ExecutorPrompt(std::string_view filled_step) const override { return std::string(filled_step) + "="; }
 
   bool ResultIsWellFormed(std::string_view result) const override { return ParseNumber(result).has_value(); }
 
