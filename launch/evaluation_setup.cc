@@ -75,7 +75,8 @@ absl::Status BindRole(const std::string& role, const std::string& run, const std
   }
   binding.source = (setup->sources[role] = std::make_unique<PolicySource>(std::move(source))).get();
   binding.version = {.incarnation = name.incarnation, .number = name.sft ? 0 : name.step};
-  TANDEM_ASSIGN_OR_RETURN(binding.weights, LoadWeights(CheckpointFolder(run_folder, policy, name), binding.source->shape));
+  TANDEM_ASSIGN_OR_RETURN(binding.weights,
+                          LoadWeights(CheckpointFolder(run_folder, policy, name), binding.source->shape));
   setup->roles[role] = std::move(binding);
   setup->players[role] =
       absl::StrCat(policy, " ", name.Folder(), " of ", std::filesystem::path(run_folder).filename().string());
@@ -89,7 +90,9 @@ absl::StatusOr<EvaluationSetup> SetUpEvaluation(const EvaluationRequest& request
   TANDEM_ASSIGN_OR_RETURN(LoadedConfig loaded, LoadConfig({.file = ConfigFile(run_folder), .sets = {}, .seed = {}}));
   TANDEM_RETURN_IF_ERROR(CheckConfig(loaded, {.environments = EnvironmentNames(), .losses = LossNames()}));
   TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Environment> environment, OpenEnvironment(loaded));
-  EvaluationSetup setup{.loaded = std::move(loaded), .environment = std::move(environment)};
+  EvaluationSetup setup;
+  setup.loaded = std::move(loaded);
+  setup.environment = std::move(environment);
   TANDEM_ASSIGN_OR_RETURN(auto roles, ByRole("--role", request.roles));
   TANDEM_ASSIGN_OR_RETURN(auto checkpoints, ByRole("--checkpoint", request.checkpoints));
   for (const std::string& role : RoleNames()) {

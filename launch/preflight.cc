@@ -113,7 +113,7 @@ absl::StatusOr<PolicySource> OpenPolicy(const LoadedConfig& loaded, const std::s
       OpenPolicySource(config.init(), ModelShape(config.model(), 0), environment.alphabet(), config.system());
   if (source.ok()) return source;
   return loaded.places.Error(absl::StrCat("policies.", policy, config.init().empty() ? ".model" : ".init"),
-                             source.status().message());
+                             std::string(source.status().message()));
 }
 
 absl::Status CheckBeforeRun(const LoadedConfig& loaded) {

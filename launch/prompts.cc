@@ -19,10 +19,10 @@ absl::StatusOr<std::vector<RequestLine>> ReadLines(const PromptSource& source) {
   return std::vector<RequestLine>{{"--prompt", {{"messages", nlohmann::json::array({message})}}}};
 }
 
-absl::StatusOr<std::vector<Message>> ReadMessages(const RequestLine& line) {
+absl::StatusOr<std::vector<ChatMessage>> ReadMessages(const RequestLine& line) {
   const nlohmann::json& messages = line.fields["messages"];
   if (!messages.is_array()) return absl::InvalidArgumentError("\"messages\" is not a list");
-  std::vector<Message> conversation;
+  std::vector<ChatMessage> conversation;
   for (const nlohmann::json& message : messages) {
     if (!message.is_object() || !message.contains("role") || !message["role"].is_string() ||
         !message.contains("content") || !message["content"].is_string()) {
@@ -51,7 +51,7 @@ class Reader {
     if (!chat_) {
       TANDEM_ASSIGN_OR_RETURN(chat_, ChatTemplate::Open(folder_.path));
     }
-    TANDEM_ASSIGN_OR_RETURN(const std::vector<Message> conversation, ReadMessages(line));
+    TANDEM_ASSIGN_OR_RETURN(const std::vector<ChatMessage> conversation, ReadMessages(line));
     TANDEM_ASSIGN_OR_RETURN(RenderedIds rendered, chat_->RenderIds(tokenizer_, conversation));
     return std::move(rendered.ids);
   }

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "exchange/link.h"
 #include "launch/journaled_run.h"
+#include "policy/policy_source.h"
 #include "rollout/engine/engine.h"
 #include "trainer/checkpoint.h"
 #include "trainer/updater.h"

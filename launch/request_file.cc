@@ -27,7 +27,7 @@ absl::StatusOr<std::string> ReadInput(const std::string& file) {
 
 }  // namespace
 
-absl::Status RequestError(const RequestLine& line, std::string_view message) {
+absl::Status RequestError(const RequestLine& line, absl::string_view message) {
   return absl::InvalidArgumentError(absl::StrCat(line.place, ": ", message));
 }
 
@@ -35,11 +35,11 @@ absl::StatusOr<std::vector<RequestLine>> ReadRequests(const std::string& file, c
   TANDEM_ASSIGN_OR_RETURN(const std::string text, ReadInput(file));
   std::vector<RequestLine> requests;
   int64_t number = 0;
-  for (const std::string_view written : absl::StrSplit(text, '\n')) {
+  for (const absl::string_view written : absl::StrSplit(text, '\n')) {
     ++number;
     if (absl::StripAsciiWhitespace(written).empty()) continue;
     RequestLine line = {absl::StrCat(file == "-" ? "standard input" : file, ":", number),
-                        nlohmann::json::parse(written, nullptr, /*allow_exceptions=*/false)};
+                        nlohmann::json::parse(written.begin(), written.end(), nullptr, /*allow_exceptions=*/false)};
     if (!line.fields.is_object()) {
       return RequestError(line, absl::StrCat("expected a JSON object with ", absl::StrJoin(keys, " or ")));
     }

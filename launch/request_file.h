@@ -3,11 +3,11 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace tandem {
 
@@ -21,7 +21,7 @@ struct RequestLine {
 absl::StatusOr<std::vector<RequestLine>> ReadRequests(const std::string& file, const std::vector<std::string>& keys);
 
 // "FILE:LINE: message".
-absl::Status RequestError(const RequestLine& line, std::string_view message);
+absl::Status RequestError(const RequestLine& line, absl::string_view message);
 
 // The value, or its error with the line's place in front.
 template <typename T>

@@ -45,7 +45,7 @@ bool Language::Ends(int32_t id) const { return std::find(end_ids_.begin(), end_i
 
 absl::StatusOr<std::vector<int32_t>> Language::Prompt(std::string_view text) const {
   if (!chat_) return tokenizer_->Encode(text, {.add_special_tokens = true, .special_tokens_as_text = true});
-  std::vector<Message> messages;
+  std::vector<ChatMessage> messages;
   if (!system_.empty()) messages.push_back({.role = "system", .content = system_});
   messages.push_back({.role = "user", .content = std::string(text)});
   TANDEM_ASSIGN_OR_RETURN(RenderedIds rendered, chat_->RenderIds(*tokenizer_, messages, {.enable_thinking = false}));

@@ -29,12 +29,13 @@ inline constexpr std::string_view kEmptyThought = "<think>\n\n</think>\n\n";
 absl::Status BadMessage(size_t index, std::string_view what);
 
 // The messages have known roles, and there is at least one.
-ChatRendering RenderQwen2(std::span<const Message> messages, const ChatOptions& options,
+ChatRendering RenderQwen2(std::span<const ChatMessage> messages, const ChatOptions& options,
                           const std::string& default_system);
-ChatRendering RenderQwen3(std::span<const Message> messages, const ChatOptions& options);
-ChatRendering RenderQwen3Instruct(std::span<const Message> messages, const ChatOptions& options);
-ChatRendering RenderLlama3(std::span<const Message> messages, const ChatOptions& options, const std::string& bos_token);
-ChatRendering RenderLlama31(std::span<const Message> messages, const ChatOptions& options,
+ChatRendering RenderQwen3(std::span<const ChatMessage> messages, const ChatOptions& options);
+ChatRendering RenderQwen3Instruct(std::span<const ChatMessage> messages, const ChatOptions& options);
+ChatRendering RenderLlama3(std::span<const ChatMessage> messages, const ChatOptions& options,
+                           const std::string& bos_token);
+ChatRendering RenderLlama31(std::span<const ChatMessage> messages, const ChatOptions& options,
                             const std::string& bos_token);
 
 }  // namespace tandem

@@ -12,10 +12,10 @@ absl::Status BadMessage(size_t index, std::string_view what) {
 
 namespace {
 
-absl::Status CheckMessages(std::span<const Message> messages, ChatFamily family) {
+absl::Status CheckMessages(std::span<const ChatMessage> messages, ChatFamily family) {
   if (messages.empty()) return absl::InvalidArgumentError("messages: none; expected at least one");
   for (size_t i = 0; i < messages.size(); ++i) {
-    const Message& message = messages[i];
+    const ChatMessage& message = messages[i];
     if (message.role != "system" && message.role != "user" && message.role != "assistant") {
       return BadMessage(
           i, absl::StrCat("role: '", message.role, "'; expected system, user or assistant (tools are not supported)"));
@@ -51,7 +51,7 @@ std::string_view ChatTemplate::end_of_turn() const {
   return family_ == ChatFamily::kLlama3 || family_ == ChatFamily::kLlama31 ? "<|eot_id|>" : "<|im_end|>";
 }
 
-absl::StatusOr<ChatRendering> ChatTemplate::RenderParts(std::span<const Message> messages,
+absl::StatusOr<ChatRendering> ChatTemplate::RenderParts(std::span<const ChatMessage> messages,
                                                         const ChatOptions& options) const {
   TANDEM_RETURN_IF_ERROR(CheckMessages(messages, family_));
   switch (family_) {
@@ -69,7 +69,8 @@ absl::StatusOr<ChatRendering> ChatTemplate::RenderParts(std::span<const Message>
   TANDEM_CHECK(false);
 }
 
-absl::StatusOr<std::string> ChatTemplate::Render(std::span<const Message> messages, const ChatOptions& options) const {
+absl::StatusOr<std::string> ChatTemplate::Render(std::span<const ChatMessage> messages,
+                                                 const ChatOptions& options) const {
   TANDEM_ASSIGN_OR_RETURN(const ChatRendering rendering, RenderParts(messages, options));
   std::string text = rendering.head;
   for (const ChatRendering::Turn& turn : rendering.turns) absl::StrAppend(&text, turn.before, turn.body, turn.after);

@@ -78,19 +78,19 @@ class ChatTemplate {
 
   // What transformers' apply_chat_template gives, as text. kInvalidArgument names the message: no messages at all,
   // another role (tools are not supported), reasoning_content that the family does not know.
-  absl::StatusOr<std::string> Render(std::span<const Message> messages, const ChatOptions& options = {}) const;
+  absl::StatusOr<std::string> Render(std::span<const ChatMessage> messages, const ChatOptions& options = {}) const;
 
   // The same as token ids. Where the template writes a turn down as the model generated it, these are the very ids of
-  // Message::ids, not those of its text; all else is tokenized between them. Errors also: as Tokenizer::Encode's; a
+  // ChatMessage::ids, not those of its text; all else is tokenized between them. Errors also: as Tokenizer::Encode's; a
   // message with ids that is not an assistant's, or has content as well; a tokenizer without end_of_turn().
-  absl::StatusOr<RenderedIds> RenderIds(const Tokenizer& tokenizer, std::span<const Message> messages,
+  absl::StatusOr<RenderedIds> RenderIds(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
                                         const ChatOptions& options = {}) const;
 
  private:
   ChatTemplate(ChatFamily family, std::string bos_token, std::string default_system)
       : family_(family), bos_token_(std::move(bos_token)), default_system_(std::move(default_system)) {}
 
-  absl::StatusOr<ChatRendering> RenderParts(std::span<const Message> messages, const ChatOptions& options) const;
+  absl::StatusOr<ChatRendering> RenderParts(std::span<const ChatMessage> messages, const ChatOptions& options) const;
 
   ChatFamily family_;
   std::string bos_token_;       // Llama

@@ -8,7 +8,7 @@
 
 namespace tandem {
 
-struct Message {
+struct ChatMessage {
   std::string role = {};     // "system", "user" or "assistant"
   std::string content = {};  // UTF-8
   // Qwen3, of an assistant: what it thought, apart from what it said. When it is not given, content may hold both:

@@ -67,14 +67,14 @@ bool RenderedIds::kept_all() const {
   });
 }
 
-absl::StatusOr<RenderedIds> ChatTemplate::RenderIds(const Tokenizer& tokenizer, std::span<const Message> messages,
+absl::StatusOr<RenderedIds> ChatTemplate::RenderIds(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
                                                     const ChatOptions& options) const {
   const std::optional<int32_t> end = tokenizer.TokenId(end_of_turn());
   if (!end) {
     return absl::InvalidArgumentError(absl::StrCat("the tokenizer has no token '", std::string(end_of_turn()),
                                                    "', with which the chat template ends turns"));
   }
-  std::vector<Message> texts(messages.begin(), messages.end());
+  std::vector<ChatMessage> texts(messages.begin(), messages.end());
   std::vector<GeneratedTurn> generated(messages.size());
   for (size_t i = 0; i < texts.size(); ++i) {
     if (texts[i].ids.empty()) continue;

@@ -31,18 +31,18 @@ constexpr const char* kEndOfTurn = "<|eot_id|>";
 
 }  // namespace
 
-ChatRendering RenderLlama3(std::span<const Message> messages, const ChatOptions& options,
+ChatRendering RenderLlama3(std::span<const ChatMessage> messages, const ChatOptions& options,
                            const std::string& bos_token) {
   ChatRendering rendering;
   rendering.head = bos_token;
-  for (const Message& message : messages) {
+  for (const ChatMessage& message : messages) {
     rendering.turns.push_back({Header(message.role), Trimmed(message.content), kEndOfTurn, TurnFate::kTrimmed});
   }
   if (options.add_generation_prompt) rendering.tail = Header("assistant");
   return rendering;
 }
 
-ChatRendering RenderLlama31(std::span<const Message> messages, const ChatOptions& options,
+ChatRendering RenderLlama31(std::span<const ChatMessage> messages, const ChatOptions& options,
                             const std::string& bos_token) {
   ChatRendering rendering = RenderLlama3(messages, options, bos_token);
   const std::string system =

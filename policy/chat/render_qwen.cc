@@ -8,9 +8,9 @@ std::string Beginning(const std::string& role) { return absl::StrCat("<|im_start
 constexpr const char* kEnd = "<|im_end|>\n";
 
 // Every message as it is.
-ChatRendering PlainChatMl(std::span<const Message> messages, const ChatOptions& options) {
+ChatRendering PlainChatMl(std::span<const ChatMessage> messages, const ChatOptions& options) {
   ChatRendering rendering;
-  for (const Message& message : messages) {
+  for (const ChatMessage& message : messages) {
     rendering.turns.push_back({Beginning(message.role), message.content, kEnd});
   }
   if (options.add_generation_prompt) rendering.tail = Beginning("assistant");
@@ -24,7 +24,7 @@ std::string_view StripNewlines(std::string_view text, bool left, bool right) {
 }
 
 // The message that asked for what the last turns answer: the last of a user that is not a tool's response.
-size_t LastQuery(std::span<const Message> messages) {
+size_t LastQuery(std::span<const ChatMessage> messages) {
   for (size_t i = messages.size(); i-- > 0;) {
     const std::string& content = messages[i].content;
     if (messages[i].role == "user" &&
@@ -49,7 +49,7 @@ void TakeApart(std::string_view& reasoning, std::string_view& content) {
 }
 
 // An assistant's turn; `recent`: nobody has asked anything since.
-ChatRendering::Turn Qwen3Turn(const Message& message, bool recent, bool last) {
+ChatRendering::Turn Qwen3Turn(const ChatMessage& message, bool recent, bool last) {
   std::string_view content = message.content, reasoning;
   if (message.reasoning_content) {
     reasoning = *message.reasoning_content;
@@ -66,18 +66,18 @@ ChatRendering::Turn Qwen3Turn(const Message& message, bool recent, bool last) {
 
 }  // namespace
 
-ChatRendering RenderQwen2(std::span<const Message> messages, const ChatOptions& options,
+ChatRendering RenderQwen2(std::span<const ChatMessage> messages, const ChatOptions& options,
                           const std::string& default_system) {
   ChatRendering rendering = PlainChatMl(messages, options);
   if (messages[0].role != "system") rendering.head = absl::StrCat(Beginning("system"), default_system, kEnd);
   return rendering;
 }
 
-ChatRendering RenderQwen3Instruct(std::span<const Message> messages, const ChatOptions& options) {
+ChatRendering RenderQwen3Instruct(std::span<const ChatMessage> messages, const ChatOptions& options) {
   return PlainChatMl(messages, options);
 }
 
-ChatRendering RenderQwen3(std::span<const Message> messages, const ChatOptions& options) {
+ChatRendering RenderQwen3(std::span<const ChatMessage> messages, const ChatOptions& options) {
   ChatRendering rendering = PlainChatMl(messages, options);
   const size_t query = LastQuery(messages);
   for (size_t i = 0; i < messages.size(); ++i) {

@@ -30,7 +30,7 @@ TEST(ChatTemplateTest, WritesAndTokenizesAsTransformersDoes) {
   int count = 0;
   for (std::string line; std::getline(file, line); ++count) {
     const nlohmann::json golden = nlohmann::json::parse(line), &question = golden["question"];
-    std::vector<Message> messages;
+    std::vector<ChatMessage> messages;
     for (const auto& message : question["messages"]) {
       messages.push_back({.role = message["role"], .content = message["content"]});
       if (message.contains("reasoning_content")) messages.back().reasoning_content = message["reasoning_content"];
@@ -57,7 +57,7 @@ TEST(ChatTemplateTest, AnotherSystemPromptOfTheTemplatesOwnIsFollowed) {
                             "Put your final answer within \\\\boxed{}."}});
   const auto chat = ChatTemplate::Recognise(jinja, "", "file");
   ASSERT_TRUE(chat.ok()) << chat.status();
-  EXPECT_EQ(*chat->Render(std::vector<Message>{{"user", "hi"}}, {.add_generation_prompt = false}),
+  EXPECT_EQ(*chat->Render(std::vector<ChatMessage>{{"user", "hi"}}, {.add_generation_prompt = false}),
             "<|im_start|>system\nPut your final answer within \\boxed{}.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n");
 }
 
@@ -95,7 +95,7 @@ TEST(ChatTemplateTest, OpensWhatAModelsFolderHas) {
   TokenizerFolder folder;
   const auto opened = [&] {
     const auto chat = ChatTemplate::Open(folder.path());
-    return chat.ok() ? *chat->Render(std::vector<Message>{{"user", "hi"}}) : std::string(chat.status().message());
+    return chat.ok() ? *chat->Render(std::vector<ChatMessage>{{"user", "hi"}}) : std::string(chat.status().message());
   };
   nlohmann::json config = {{"bos_token", {{"content", "<bos>"}}}};
   folder.Write("tokenizer_config.json", config.dump());
@@ -119,7 +119,7 @@ TEST(ChatTemplateTest, OpensWhatAModelsFolderHas) {
 }
 
 TEST(ChatTemplateTest, MessagesThatCannotBeWrittenAreNamed) {
-  const auto error = [](const char* name, std::vector<Message> messages) {
+  const auto error = [](const char* name, std::vector<ChatMessage> messages) {
     return std::string(TemplateOf(name).Render(messages).status().message());
   };
   EXPECT_THAT(error("qwen3", {}), HasSubstr("messages: none"));

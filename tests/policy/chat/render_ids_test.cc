@@ -27,7 +27,7 @@ class RenderIdsTest : public testing::Test {
     if (ended) ids.push_back(end_);
     return ids;
   }
-  RenderedIds Rendered(const std::vector<Message>& messages, const ChatOptions& options = {}) const {
+  RenderedIds Rendered(const std::vector<ChatMessage>& messages, const ChatOptions& options = {}) const {
     const auto rendered = chat_->RenderIds(*tokenizer_, messages, options);
     EXPECT_TRUE(rendered.ok()) << rendered.status();
     return *rendered;
@@ -66,7 +66,7 @@ TEST_F(RenderIdsTest, APromptBeginsWithTheOneBeforeAndWhatWasGenerated) {
   for (const char* name : {"qwen2", "qwen2_5", "qwen3_instruct_2507", "llama3", "llama3_1", "llama3_2", "qwen3"}) {
     Use(name);
     for (int round = 0; round < 20; ++round) {
-      std::vector<Message> messages = {{"system", "Answer\n"}, {"user", " first "}};
+      std::vector<ChatMessage> messages = {{"system", "Answer\n"}, {"user", " first "}};
       for (int turn = 0; turn < 4; ++turn) {
         Ids expected = Rendered(messages).ids;
         Ids generated;
@@ -124,12 +124,12 @@ TEST_F(RenderIdsTest, LlamasTrimmingIsTold) {
 TEST_F(RenderIdsTest, Qwen3DropsTheReasoningOfEarlierTurns) {
   Use("qwen3");
   const Ids thought = ByBytes("<think>\nhm\n</think>\n\nfour");
-  const std::vector<Message> so_far = {{"user", "2+2?"}, {.role = "assistant", .ids = thought}};
+  const std::vector<ChatMessage> so_far = {{"user", "2+2?"}, {.role = "assistant", .ids = thought}};
   // While nobody has asked anything since, it stays as it is.
   const RenderedIds last = Rendered(so_far, {.add_generation_prompt = false});
   EXPECT_EQ(last.turns[1].fate, TurnFate::kKept);
   EXPECT_THAT(Of(last, 1), ElementsAreArray(thought));
-  std::vector<Message> more = so_far;
+  std::vector<ChatMessage> more = so_far;
   more.push_back({"user", "sure?"});
   const RenderedIds rendered = Rendered(more);
   EXPECT_EQ(rendered.turns[1].fate, TurnFate::kReasoningDropped);
@@ -151,7 +151,7 @@ TEST_F(RenderIdsTest, Qwen3WithoutThinkingDoesNotRepeatTheEmptyBlock) {
   Use("qwen3");
   const ChatOptions quick{.enable_thinking = false};
   const Ids answer = ByBytes("four");
-  const std::vector<Message> messages = {{"user", "2+2?"}, {.role = "assistant", .ids = answer}, {"user", "sure?"}};
+  const std::vector<ChatMessage> messages = {{"user", "2+2?"}, {.role = "assistant", .ids = answer}, {"user", "sure?"}};
   const Ids first = Rendered({messages[0]}, quick).ids;
   EXPECT_THAT(Text(first), HasSubstr("assistant\n<think>\n\n</think>\n\n"));
   const RenderedIds later = Rendered(messages, quick);
@@ -160,7 +160,7 @@ TEST_F(RenderIdsTest, Qwen3WithoutThinkingDoesNotRepeatTheEmptyBlock) {
   EXPECT_THAT(Of(later, 1), ElementsAreArray(answer));
   EXPECT_THAT(Text(later.ids), HasSubstr("<|im_start|>assistant\nfour<|im_end|>\n"));
   // As the last turn it is written with the block, as it was generated; not so when it was generated with thinking on.
-  const std::vector<Message> so_far(messages.begin(), messages.begin() + 2);
+  const std::vector<ChatMessage> so_far(messages.begin(), messages.begin() + 2);
   const RenderedIds last = Rendered(so_far, {.add_generation_prompt = false, .enable_thinking = false});
   EXPECT_EQ(last.turns[1].fate, TurnFate::kKept);
   EXPECT_THAT(Of(last, 1), ElementsAreArray(answer));
@@ -174,7 +174,7 @@ TEST_F(RenderIdsTest, Qwen3WithoutThinkingDoesNotRepeatTheEmptyBlock) {
 
 TEST_F(RenderIdsTest, WhatCannotBeIsNamed) {
   Use("qwen3");
-  const auto error = [&](std::vector<Message> messages) {
+  const auto error = [&](std::vector<ChatMessage> messages) {
     return std::string(chat_->RenderIds(*tokenizer_, messages).status().message());
   };
   EXPECT_THAT(error({{.role = "user", .ids = {1}}}), HasSubstr("messages[0]: ids: expected only of an assistant"));
