@@ -81,7 +81,7 @@ int Simulate(SimulateFlags flags);
 // Commands on one model: a folder in Hugging Face's layout.
 struct ModelFlags {
   std::string model;
-  std::string device = "auto", dtype;  // "": float32 on the CPU, bf16 on a GPU
+  std::string device = "auto", precision;  // "": float32 on the CPU, bf16 on a GPU
 };
 struct ScoreFlags {
   ModelFlags model;

@@ -194,7 +194,8 @@ Command SimulateCommand(CLI::App& program) {
 void AddModelOptions(CLI::App* app, ModelFlags* flags) {
   app->add_option("MODEL", flags->model, "a model folder in Hugging Face's layout")->required()->type_name("");
   app->add_option("--device", flags->device, "cpu, cuda or auto (a GPU where there is one)")->type_name("NAME");
-  app->add_option("--dtype", flags->dtype, "float32 (the default on a CPU) or bf16 (on a GPU)")->type_name("TYPE");
+  app->add_option("--precision", flags->precision, "float32 (the default on a CPU) or bf16 (on a GPU)")
+      ->type_name("TYPE");
 }
 
 Command ScoreCommand(CLI::App& program) {

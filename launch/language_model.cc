@@ -12,10 +12,10 @@ namespace tandem {
 absl::StatusOr<Placement> PlacementOf(const ModelFlags& flags) {
   Placement placement;
   TANDEM_ASSIGN_OR_RETURN(placement.device, ResolveDevice(flags.device));
-  if (flags.dtype != "" && flags.dtype != "float32" && flags.dtype != "bf16") {
-    return absl::InvalidArgumentError(absl::StrCat("--dtype ", flags.dtype, ": expected float32 or bf16"));
+  if (flags.precision != "" && flags.precision != "float32" && flags.precision != "bf16") {
+    return absl::InvalidArgumentError(absl::StrCat("--precision ", flags.precision, ": expected float32 or bf16"));
   }
-  placement.bf16 = flags.dtype.empty() ? placement.device != "cpu" : flags.dtype == "bf16";
+  placement.bf16 = flags.precision.empty() ? placement.device != "cpu" : flags.precision == "bf16";
   return placement;
 }
 

@@ -34,7 +34,10 @@ void WriteShape(const ModelConfig& shape, HfFamily family, nlohmann::json& confi
   config["num_hidden_layers"] = shape.layers;
   config["num_attention_heads"] = shape.heads;
   config["num_key_value_heads"] = shape.kv_heads;
-  config["head_dim"] = shape.head_size();  // qwen2's class has no such field, but its model heeds it
+  // Qwen2's class has no such field, but its model heeds it.
+  if (family != HfFamily::kQwen2 || shape.head_size() * shape.heads != shape.hidden) {
+    config["head_dim"] = shape.head_size();
+  }
   config["intermediate_size"] = shape.intermediate;
   config["max_position_embeddings"] = shape.context;
   config["rms_norm_eps"] = shape.norm_epsilon;
