@@ -8,23 +8,26 @@ namespace {
 
 // Llama 3: what turns less than low_frequency_factor times over the original context is stretched by `factor`, what
 // turns more than high_frequency_factor times is not, and in between the two are blended.
-double Scaled(double frequency, const RopeScaling& scaling) {
-  const double turns = static_cast<double>(scaling.original_context) * frequency / (2 * M_PI);
-  const double kept =
-      (turns - scaling.low_frequency_factor) / (scaling.high_frequency_factor - scaling.low_frequency_factor);
-  const double share = std::clamp(kept, 0.0, 1.0);
-  return (1 - share) * frequency / scaling.factor + share * frequency;
+float Scaled(float frequency, const RopeScaling& scaling) {
+  const float wavelength = static_cast<float>(2 * M_PI) / frequency;
+  const float turns = static_cast<float>(scaling.original_context) / wavelength;
+  const auto low = static_cast<float>(scaling.low_frequency_factor);
+  const auto high = static_cast<float>(scaling.high_frequency_factor), factor = static_cast<float>(scaling.factor);
+  const float share = std::clamp((turns - low) / (high - low), 0.0f, 1.0f);
+  return (1 - share) * frequency / factor + share * frequency;
 }
 
 }  // namespace
 
+// Each step is rounded as transformers rounds it: at position 500 an error in the last place of a frequency is one of
+// 2e-5 in the angle, and so in log-probabilities.
 std::vector<float> RopeFrequencies(const ModelConfig& config) {
   std::vector<float> frequencies;
   for (int64_t i = 0; i < config.head_size(); i += 2) {
-    const double exponent = static_cast<double>(i) / static_cast<double>(config.head_size());
-    const double frequency = std::pow(config.rope_theta, -exponent);
-    frequencies.push_back(
-        static_cast<float>(config.rope_scaling ? Scaled(frequency, *config.rope_scaling) : frequency));
+    const float exponent = static_cast<float>(i) / static_cast<float>(config.head_size());
+    const auto theta = static_cast<double>(static_cast<float>(config.rope_theta));
+    const float frequency = 1.0f / static_cast<float>(std::pow(theta, static_cast<double>(exponent)));
+    frequencies.push_back(config.rope_scaling ? Scaled(frequency, *config.rope_scaling) : frequency);
   }
   return frequencies;
 }
