@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/clock.h"
-#include "policy/tokenizer.h"
+#include "policy/tokenizer/character_tokenizer.h"
 #include "proto/config.pb.h"
 #include "rollout/engine/engine.h"
 #include "rollout/env/environment.h"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "policy/tokenizer.h"
+#include "policy/tokenizer/character_tokenizer.h"
 #include "proto/group.h"
 #include "rollout/engine/engine.h"
 #include "rollout/episode/team.h"

@@ -7,7 +7,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "base/random.h"
-#include "policy/tokenizer.h"
+#include "policy/tokenizer/character_tokenizer.h"
 #include "rollout/engine/engine.h"
 
 namespace tandem {

@@ -10,7 +10,7 @@
 
 #include "base/random.h"
 #include "base/status.h"
-#include "policy/tokenizer.h"
+#include "policy/tokenizer/character_tokenizer.h"
 #include "rollout/engine/decoder.h"
 
 namespace tandem {

@@ -17,7 +17,7 @@
 #include "base/digest.h"
 #include "exchange/service.h"
 #include "launch/config.h"
-#include "policy/tokenizer.h"
+#include "policy/tokenizer/character_tokenizer.h"
 #include "rollout/worker.h"
 #include "trainer/checkpoint.h"
 #include "trainer/model_shape.h"

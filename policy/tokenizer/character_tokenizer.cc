@@ -1,4 +1,4 @@
-#include "policy/tokenizer.h"
+#include "policy/tokenizer/character_tokenizer.h"
 
 #include <algorithm>
 
@@ -34,7 +34,24 @@ absl::StatusOr<CharacterTokenizer> CharacterTokenizer::Create(std::string_view a
   return tokenizer;
 }
 
-absl::StatusOr<std::vector<int32_t>> CharacterTokenizer::Encode(std::string_view text) const {
+std::optional<int32_t> CharacterTokenizer::TokenId(std::string_view name) const {
+  if (name == kEndName) return kEnd;
+  if (name.size() != 1 || ids_[static_cast<unsigned char>(name[0])] < 0) return std::nullopt;
+  return ids_[static_cast<unsigned char>(name[0])];
+}
+
+std::string_view CharacterTokenizer::Bytes(int32_t id) const {
+  if (id == kEnd) return kEndName;
+  if (id < 0 || id >= vocabulary()) return {};
+  return std::string_view(characters_).substr(static_cast<size_t>(id) - 1, 1);
+}
+
+char CharacterTokenizer::Character(int32_t id) const {
+  TANDEM_CHECK(id >= 0 && id < vocabulary());
+  return id == kEnd ? '\0' : characters_[static_cast<size_t>(id) - 1];
+}
+
+absl::StatusOr<std::vector<int32_t>> CharacterTokenizer::EncodeUtf8(std::string_view text, const EncodeOptions&) const {
   std::vector<int32_t> ids;
   ids.reserve(text.size());
   for (const char c : text) {
@@ -47,20 +64,6 @@ absl::StatusOr<std::vector<int32_t>> CharacterTokenizer::Encode(std::string_view
     ids.push_back(id);
   }
   return ids;
-}
-
-std::string CharacterTokenizer::Decode(const std::vector<int32_t>& ids) const {
-  std::string text;
-  text.reserve(ids.size());
-  for (const int32_t id : ids) {
-    if (id != kEnd) text.push_back(Character(id));
-  }
-  return text;
-}
-
-char CharacterTokenizer::Character(int32_t id) const {
-  TANDEM_CHECK(id >= 0 && id < vocabulary());
-  return id == kEnd ? '\0' : characters_[static_cast<size_t>(id) - 1];
 }
 
 }  // namespace tandem

@@ -1,7 +1,10 @@
-#include "policy/tokenizer.h"
+#include "policy/tokenizer/character_tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "policy/tokenizer/open_tokenizer.h"
+#include "tests/policy/tokenizer/tokenizer_files.h"
 
 namespace tandem {
 namespace {
@@ -39,6 +42,35 @@ TEST(TokenizerTest, BadInputIsNamed) {
   EXPECT_EQ(missing.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(missing.message(), "'abx': the alphabet has no 'x'; it is 'ab'");
   EXPECT_DEATH(t->Character(3), "bug");
+}
+
+TEST(TokenizerTest, NamesAndBytesOfCharacters) {
+  const auto t = CharacterTokenizer::Create("ab");
+  EXPECT_EQ(t->end_id(), 0);
+  EXPECT_EQ(t->TokenId("b"), 2);
+  EXPECT_EQ(t->TokenId(CharacterTokenizer::kEndName), 0);
+  EXPECT_EQ(t->TokenId("c"), std::nullopt);
+  EXPECT_EQ(t->Decode(std::vector<int32_t>{1, 0, 2, 9}, {.keep_special_tokens = true}), "a⟨end⟩b");
+}
+
+TEST(TokenizerTest, ComesBackFromItsJson) {
+  TokenizerFolder folder;
+  std::string all;
+  for (char c = ' '; c <= '~'; ++c) all += c;
+  for (const std::string& alphabet : {all, std::string("0123456789+-*=;AB "), std::string("\"\\")}) {
+    const auto t = CharacterTokenizer::Create(alphabet);
+    folder.Write("tokenizer.json", t->Json());
+    const auto opened = OpenTokenizer(folder.path());
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    EXPECT_EQ((*opened)->vocabulary(), t->vocabulary());
+    EXPECT_EQ(*(*opened)->Encode(alphabet), *t->Encode(alphabet));
+    EXPECT_EQ((*opened)->end_id(), CharacterTokenizer::kEnd);
+  }
+  nlohmann::json other = nlohmann::json::parse(CharacterTokenizer::Create("ab")->Json());
+  other["pre_tokenizer"]["pattern"]["Regex"] = "..";
+  folder.Write("tokenizer.json", other.dump());
+  EXPECT_THAT(std::string(OpenTokenizer(folder.path()).status().message()),
+              testing::HasSubstr("tokenizer.json: pre_tokenizer: is not what Tandem writes"));
 }
 
 }  // namespace
