@@ -101,8 +101,8 @@ def main():
     if options.live:
         sys.exit(1 if compare(options.answers, options.seed, options.live) else 0)
     with open(GOLDENS, "w", encoding="utf-8") as file:
-        for question, answer in questions(seed=7, count=210):
-            file.write(json.dumps({"question": question, "answer": answer}, separators=(",", ":")) + "\n")
+        for question, answer in questions(seed=7, count=112):
+            file.write(json.dumps([question, answer["text"]], ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

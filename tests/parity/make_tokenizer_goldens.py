@@ -22,7 +22,8 @@ from random_texts import Texts
 from tokenizer_families import FAMILIES, train
 
 GOLDENS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "policy", "tokenizer", "goldens")
-PER_TOKENIZER = 300
+PER_TOKENIZER = 220
+LONGEST = 32  # characters of a golden text: the files stay small
 
 
 def texts_for(tokenizer, seed):
@@ -30,12 +31,11 @@ def texts_for(tokenizer, seed):
     return Texts(seed, added[:40])
 
 
-def questions(tokenizer, seed, count):
+def questions(tokenizer, seed, count, longest=None):
     """Encodings and decodings, each with the answer that `tokenizers` gives."""
     texts = texts_for(tokenizer, seed)
     chance = texts.chance
-    asked = [""] + [texts() for _ in range(count - 1)]
-    for text in asked:
+    for text in [""] + [texts()[:longest] for _ in range(count - 1)]:
         special, as_text = chance.random() < 0.5, chance.random() < 0.2
         tokenizer.encode_special_tokens = as_text
         ids = tokenizer.encode(text, add_special_tokens=special).ids
@@ -62,9 +62,19 @@ def write_goldens(retrain):
                 file.write("\n")
         tokenizer = Tokenizer.from_file(path)
         with open(os.path.join(folder, "goldens.jsonl"), "w", encoding="utf-8") as file:
-            for question, answer in questions(tokenizer, seed=7, count=PER_TOKENIZER):
-                answer.pop("streamed", None)
-                file.write(json.dumps({"question": question, "answer": answer}, separators=(",", ":")) + "\n")
+            for line in golden_lines(tokenizer):
+                file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def golden_lines(tokenizer):
+    """[text, add_special_tokens, special_tokens_as_text, ids], then [ids or null for the same, keep_special_tokens,
+    text]."""
+    for question, answer in questions(tokenizer, seed=7, count=PER_TOKENIZER, longest=LONGEST):
+        if "ids" in answer:
+            ids = answer["ids"]
+            yield list(question.values()) + [ids]
+        else:
+            yield [None if question["ids"] == ids else question["ids"], question["keep_special_tokens"], answer["text"]]
 
 
 def compare(folder, answers, seed, count):

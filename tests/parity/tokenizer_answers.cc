@@ -63,7 +63,7 @@ class Answers {
 
   absl::StatusOr<json> Chat(const json& question) {
     if (!chat_) return absl::FailedPreconditionError("no chat template is open");
-    std::vector<Message> messages;
+    std::vector<ChatMessage> messages;
     for (const json& message : question["messages"]) {
       messages.push_back({.role = message["role"], .content = message["content"]});
       if (message.contains("reasoning_content")) messages.back().reasoning_content = message["reasoning_content"];

@@ -10,7 +10,7 @@ TEST(JinjaOutlineTest, LeavesOutWhatDoesNotMatter) {
             R"({%ifx.role=="user"%}{{"a\n"}}{%endif%})");
   EXPECT_EQ(*JinjaOutline("{%if x.role==\"user\"%}{# words: it's #}{{'a\n'}}{%endif%}"),
             R"({%ifx.role=="user"%}{{"a\n"}}{%endif%})");
-  EXPECT_EQ(*JinjaOutline(R"({{ "say \"}}\"" + x['y z'] + m[0]['k'] }})"), R"({{"say \"}}\""+x["yz"]+m[0].k}})");
+  EXPECT_EQ(*JinjaOutline(R"({{ "say \"}}\"" + x['y z'] + m[0]['k'] }})"), R"({{"say \"}}\""+x["y z"]+m[0].k}})");
   EXPECT_EQ(*JinjaOutline("{{ a + 'b' + 'c' | trim }}"), R"({{a+"b"+"c"|trim}})");  // the filter is c's only
 }
 

@@ -49,7 +49,7 @@ TEST(SplitPatternTest, APatternThatCannotBeUsedIsNamed) {
 }
 
 TEST(SplitPatternTest, APatternThatBlowsUpIsAnErrorNotACrash) {
-  const absl::Status status = Parts("(?:a+a+)+b", std::string(5000, 'a')).status();
+  const absl::Status status = Parts("(?:a+a+)+[bc]", std::string(5000, 'a')).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(status.message()), HasSubstr("file: field: "));
   EXPECT_THAT(std::string(status.message()), HasSubstr("at byte 0 of a text of 5000"));
