@@ -25,7 +25,7 @@ absl::Status BadWeights(const std::string& path, const std::string& tensor, cons
 absl::Status CheckTensor(const WeightFiles& weights, const std::string& name, const std::vector<int64_t>& shape) {
   const WeightFiles::Place* place = weights.Find(name);
   if (place == nullptr) return BadWeights(weights.path(), name, "is missing; config.json asks for it");
-  return place->file->Find(name, shape).status();
+  return place->file->CheckShape(*place->tensor, shape);
 }
 
 absl::Status CheckWeights(const WeightFiles& weights, const ModelConfig& shape) {
@@ -47,25 +47,23 @@ absl::Status CheckWeights(const WeightFiles& weights, const ModelConfig& shape) 
   return absl::OkStatus();
 }
 
-// Whether two tensors of one size hold the same numbers: bits of the same type, or values of two.
+// Whether two tensors of one size hold the same numbers, of whatever types.
 absl::StatusOr<bool> SameNumbers(const WeightFiles::Place& a, const WeightFiles::Place& b) {
   constexpr size_t kBlock = size_t{1} << 16;
-  const auto bytes_a = static_cast<size_t>(DtypeBytes(a.tensor->dtype));
-  const auto bytes_b = static_cast<size_t>(DtypeBytes(b.tensor->dtype));
-  const bool same_type = a.tensor->dtype == b.tensor->dtype;
-  const size_t size = a.tensor->bytes.size() / bytes_a;
-  std::vector<std::byte> raw_a(kBlock * 4), raw_b(kBlock * 4);
+  std::vector<std::byte> raw(kBlock * sizeof(float));
+  const auto read = [&](const WeightFiles::Place& place, size_t first, std::span<float> out) -> absl::Status {
+    const auto bytes = static_cast<size_t>(DtypeBytes(place.tensor->dtype));
+    TANDEM_RETURN_IF_ERROR(
+        place.file->ReadBytes(*place.tensor, first * bytes, std::span(raw).first(out.size() * bytes)));
+    ToFloat32(place.tensor->dtype, raw.data(), static_cast<int64_t>(out.size()), out.data());
+    return absl::OkStatus();
+  };
   std::vector<float> values_a(kBlock), values_b(kBlock);
+  const size_t size = a.tensor->bytes.size() / static_cast<size_t>(DtypeBytes(a.tensor->dtype));
   for (size_t done = 0; done < size; done += kBlock) {
     const size_t count = std::min(kBlock, size - done);
-    TANDEM_RETURN_IF_ERROR(a.file->ReadBytes(*a.tensor, done * bytes_a, std::span(raw_a).first(count * bytes_a)));
-    TANDEM_RETURN_IF_ERROR(b.file->ReadBytes(*b.tensor, done * bytes_b, std::span(raw_b).first(count * bytes_b)));
-    if (same_type) {
-      if (std::memcmp(raw_a.data(), raw_b.data(), count * bytes_a) != 0) return false;
-      continue;
-    }
-    ToFloat32(a.tensor->dtype, raw_a.data(), static_cast<int64_t>(count), values_a.data());
-    ToFloat32(b.tensor->dtype, raw_b.data(), static_cast<int64_t>(count), values_b.data());
+    TANDEM_RETURN_IF_ERROR(read(a, done, std::span(values_a).first(count)));
+    TANDEM_RETURN_IF_ERROR(read(b, done, std::span(values_b).first(count)));
     if (std::memcmp(values_a.data(), values_b.data(), count * sizeof(float)) != 0) return false;
   }
   return true;

@@ -40,9 +40,9 @@ const std::vector<std::string>& CopiedFiles();
 // and WeightFiles::Open.
 absl::StatusOr<ModelFolder> LoadModelFolder(const std::string& path);
 
-// Fills `flat`, of ParameterCount(folder.shape()) floats, in ParameterLayout's order. Fastest into memory that was not
-// touched yet. kInvalidArgument: a tied model's lm_head.weight differs from the embedding. kDataLoss: a file was cut
-// short since the folder was loaded. `flat` is undefined after an error.
+// Fills `flat`, of ParameterCount(folder.shape()) floats, in ParameterLayout's order. Memory that was not touched yet
+// gets huge pages. kInvalidArgument: a tied model's lm_head.weight differs from the embedding. kDataLoss: a file was
+// cut short since the folder was loaded. `flat` is undefined after an error.
 absl::Status ReadWeights(const ModelFolder& folder, std::span<float> flat);
 
 }  // namespace tandem

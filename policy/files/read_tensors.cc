@@ -71,7 +71,7 @@ absl::Status ReadTensors(std::span<const TensorRead> reads, int threads) {
   return absl::OkStatus();
 }
 
-int ReadingThreads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 2); }
+int ReadingThreads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 8); }
 
 void AdviseHugePages(std::span<float> memory) {
   constexpr uintptr_t kHuge = uintptr_t{2} << 20;

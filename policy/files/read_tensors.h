@@ -19,12 +19,11 @@ struct TensorRead {
 // places may not overlap. kDataLoss: a file was cut short since it was opened; what was filled is then undefined.
 absl::Status ReadTensors(std::span<const TensorRead> reads, int threads);
 
-// Threads that fill memory faster than fewer would: two, where there are two cores.
+// One for each core, 8 at most: what memory can be filled with.
 int ReadingThreads();
 
-// Asks for huge pages under `memory` before it is touched for the first time: that takes a third of the time that
-// loading into fresh memory takes otherwise. Changes nothing where the system has none, or where it was touched
-// already.
+// Asks for huge pages under `memory`, before it is touched for the first time: loading then takes two thirds of the
+// time. Changes nothing where the system has none, or where it was touched already.
 void AdviseHugePages(std::span<float> memory);
 
 }  // namespace tandem

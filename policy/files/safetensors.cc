@@ -55,14 +55,19 @@ absl::StatusOr<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
 
 absl::StatusOr<const TensorView*> SafetensorsFile::Find(std::string_view name,
                                                         const std::vector<int64_t>& shape) const {
-  const auto bad = [&](const std::string& what) {
-    return absl::InvalidArgumentError(absl::StrCat(path(), ": tensor ", QuoteName(name), ": ", what));
-  };
   const auto found =
       std::find_if(tensors_.begin(), tensors_.end(), [&](const TensorView& t) { return t.name == name; });
-  if (found == tensors_.end()) return bad("is missing");
-  if (found->shape == shape) return &*found;
-  return bad(absl::StrCat("has shape ", ShapeText(found->shape), "; expected ", ShapeText(shape)));
+  if (found == tensors_.end()) {
+    return absl::InvalidArgumentError(absl::StrCat(path(), ": tensor ", QuoteName(name), ": is missing"));
+  }
+  TANDEM_RETURN_IF_ERROR(CheckShape(*found, shape));
+  return &*found;
+}
+
+absl::Status SafetensorsFile::CheckShape(const TensorView& tensor, const std::vector<int64_t>& shape) const {
+  if (tensor.shape == shape) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(path(), ": tensor ", QuoteName(tensor.name), ": has shape ",
+                                                 ShapeText(tensor.shape), "; expected ", ShapeText(shape)));
 }
 
 absl::Status SafetensorsFile::ReadBytes(const TensorView& tensor, uint64_t offset, std::span<std::byte> out) const {

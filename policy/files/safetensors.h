@@ -37,6 +37,8 @@ class SafetensorsFile {
   // Valid as long as the file, moved or not. kInvalidArgument names file and tensor when it is missing or of another
   // shape.
   absl::StatusOr<const TensorView*> Find(std::string_view name, const std::vector<int64_t>& shape) const;
+  // kInvalidArgument names the file and a tensor of it that has another shape.
+  absl::Status CheckShape(const TensorView& tensor, const std::vector<int64_t>& shape) const;
 
   // Copies bytes offset ... offset + out.size() of a tensor of this file, which has them. kDataLoss: the file was cut
   // short since it was opened.

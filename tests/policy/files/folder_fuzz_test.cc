@@ -102,7 +102,7 @@ void Damage(json& value, RandomStream& random) {
     }
   }
   if (value.is_number_integer() && random.Below(2) == 0) {
-    value = value.get<int64_t>() + static_cast<int64_t>(random.Below(17)) - 8;
+    value = static_cast<int64_t>(value.get<uint64_t>() + random.Below(17) - 8);  // wraps around where it has to
   } else {
     value = NastyValue(random);
   }
