@@ -6,7 +6,6 @@ import torch
 from tokenizers import Tokenizer
 
 import reference
-from compare_scores import BAR
 from models import Written, stream
 from report import Report
 from tandem import Tandem, TandemError
@@ -40,7 +39,7 @@ def compare(report: Report, tandem: Tandem, model: Written, seed: int) -> None:
         note = (f"{len(prompts) - ties} of {len(prompts)} went all the way, {ties} met a tie below {TIE:g}; "
                 f"{different:.0f} different tokens each")
         report.none_of(name, 0, same, note)
-        report.at_most(f"{name}.logprobs", largest, BAR)
+        report.at_most(f"{name}.logprobs", largest, reference.BAR)
         tokenizer = Tokenizer.from_file(os.path.join(model.folder, "tokenizer.json"))
         report.none_of(f"{name}.text", sum(not _is_text_of(tokenizer, answer) for answer in answers), len(answers))
 

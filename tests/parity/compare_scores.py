@@ -12,8 +12,7 @@ from report import Report
 from tandem import Tandem, TandemError
 from wrong_models import wrong_models
 
-BAR = 2e-5  # nats, largest difference from transformers in float32
-WRONG = 10 * BAR  # what a wrong model must differ by
+WRONG = 10 * reference.BAR  # what a wrong model must differ by
 LENGTHS = (512, CONTEXT, 37, 2, 1)
 BF16_OPTIONS = ("--precision", "bf16")  # of tandem score: arithmetic in bf16, where it has it
 
@@ -27,11 +26,10 @@ def compare(report: Report, tandem: Tandem, model: Written, seed: int) -> None:
     requests, sequences = _requests(model, right.config.vocab_size, seed)
     wanted = [reference.logprobs(right, ids) for ids in sequences]
     if report.wants(name):
-        double = reference.in_double(right)
-        own = max(reference.largest_difference(a, reference.logprobs(double, ids)) for a, ids in zip(wanted, sequences))
+        own = max(reference.rounding(right, ids) for ids in sequences)
         with report.comparing(name):
             largest = _largest(tandem.score(model.folder, requests), sequences, wanted)
-            report.at_most(name, largest, BAR, f"transformers from its own float64: {own:.1e}; {_shape(right)}")
+            report.at_most(name, largest, reference.BAR, f"transformers from its own float64: {own:.1e}; {_shape(right)}")
         if model.kind.dtype == torch.bfloat16:
             _compare_in_bf16(report, tandem, model, requests, sequences, wanted)
     for thing, wrong in wrong_models(right).items() if model.kind.dtype == torch.float32 else ():

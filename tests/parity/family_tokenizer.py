@@ -51,7 +51,7 @@ def train(family: str, rng: random.Random, vocabulary: int) -> Tokenizer:
     # Trained on whole lines: many tokens then reach across the places where the pattern splits, and a pattern that is
     # read in another way gives other ids.
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.train_from_iterator(_training_lines(rng), trainers.BpeTrainer(
+    tokenizer.train_from_iterator(_training_lines(rng, 3 * vocabulary), trainers.BpeTrainer(
         vocab_size=vocabulary, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Split(Regex(PATTERN[family]), behavior="isolated", invert=False),
@@ -73,14 +73,15 @@ def train(family: str, rng: random.Random, vocabulary: int) -> Tokenizer:
     return tokenizer
 
 
-def _training_lines(rng: random.Random) -> list[str]:
-    """Of Python's own sources, and made-up words of other scripts."""
+def _training_lines(rng: random.Random, count: int) -> list[str]:
+    """A half of Python's own sources, the others made-up words of many scripts."""
     files = sorted(glob.glob(os.path.join(sysconfig.get_path("stdlib"), "*.py")))
-    lines = [make(rng) for make in (random_text.words, random_text.contractions) for _ in range(1000)]
+    sources = []
     for path in rng.sample(files, 20):
         with open(path, encoding="utf-8") as file:
-            lines += file.read(20_000).splitlines(keepends=True)
-    return lines
+            sources += file.read(20_000).splitlines(keepends=True)
+    made = [rng.choice((random_text.words, random_text.contractions))(rng) for _ in range(count // 2)]
+    return rng.choices(sources, k=count // 2) + made
 
 
 def _without_some_merges(tokenizer: Tokenizer, rng: random.Random) -> Tokenizer:

@@ -11,7 +11,7 @@ from transformers import AutoConfig
 
 import models
 import reference
-from compare_scores import BAR, WRONG
+from compare_scores import WRONG
 from wrong_models import wrong_models
 
 CONTEXT = 640
@@ -20,7 +20,7 @@ PROMPT, NEW = 40, 64
 DEVIATION = 0.2  # of weights: in so narrow a model less would make the layers a small addition to the embedding
 LEAST_GAP = 1e-3  # nats between the best two tokens of every step: no rounding changes the continuation
 LEAST_DIFFERENT = 20  # different tokens of the continuation
-MOST_ROUNDING = BAR / 4  # what float32 may cost transformers itself
+MOST_ROUNDING = reference.BAR / 4  # what float32 may cost transformers itself
 
 _SHAPE = dict(vocab_size=96, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
               intermediate_size=53, max_position_embeddings=CONTEXT, bos_token_id=None, eos_token_id=1)

@@ -5,6 +5,8 @@ import copy
 import torch
 from transformers import AutoModelForCausalLM
 
+BAR = 2e-5  # nats: how far another program in float32 may be off
+
 
 def load(folder: str, dtype: torch.dtype = torch.float32):
     """The model of a folder, as a user of transformers gets it."""
@@ -38,6 +40,11 @@ def logprobs(model, ids: list[int]) -> torch.Tensor:
         return torch.zeros(0, dtype=torch.float64)
     table = all_logprobs(model, ids[:-1])
     return table.gather(1, torch.tensor(ids[1:])[:, None])[:, 0].double()
+
+
+def rounding(model, ids: list[int]) -> float:
+    """What float32 costs: the largest difference from the same model in float64."""
+    return largest_difference(logprobs(model, ids), logprobs(in_double(model), ids))
 
 
 def largest_difference(a: torch.Tensor, b: torch.Tensor) -> float:
