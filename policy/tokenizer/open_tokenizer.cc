@@ -1,5 +1,7 @@
 #include "policy/tokenizer/open_tokenizer.h"
 
+#include <filesystem>
+
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "policy/tokenizer/bpe_tokenizer.h"
@@ -9,8 +11,10 @@
 namespace tandem {
 namespace {
 
-// "WordLevel" when Tandem wrote the file.
+// Whether Tandem wrote the file for a CharacterTokenizer: then it is small, so that no other is parsed twice.
 absl::StatusOr<bool> HoldsCharacters(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::file_size(path, error) > 64 << 10 && !error) return false;
   TANDEM_ASSIGN_OR_RETURN(const nlohmann::json json, ReadJsonFile(path));
   return JsonField(&json, path).Member("model").Member("type").value() == "WordLevel";
 }

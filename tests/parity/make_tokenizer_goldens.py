@@ -12,6 +12,7 @@ Needs tokenizers from PyPI; tokenizer_answers is a target of CMake's.
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 
@@ -77,14 +78,39 @@ def golden_lines(tokenizer):
             yield [None if question["ids"] == ids else question["ids"], question["keep_special_tokens"], answer["text"]]
 
 
+def ask(answers, asked):
+    lines = "".join(json.dumps(question) + "\n" for question in asked)
+    done = subprocess.run([answers], input=lines, stdout=subprocess.PIPE, check=True, text=True)
+    given = [json.loads(line) for line in done.stdout.rstrip("\n").split("\n")]
+    if len(given) != len(asked) or "error" in given[0]:
+        sys.exit(f"{given[0]}, and {len(given)} answers to {len(asked)} questions")
+    return given
+
+
+def compare_characters(answers, seed, count):
+    """The tokenizer.json that Tandem writes for its tokenizers of characters."""
+    chance = random.Random(seed)
+    printable = [chr(c) for c in range(0x20, 0x7F)]
+    wrong = 0
+    for alphabet in ["".join(chance.sample(printable, size)) for size in (1, 2, 20, 95)]:
+        written = ask(answers, [{"characters": alphabet}])[0]["json"]
+        tokenizer = Tokenizer.from_str(written)
+        texts = ["".join(chance.choices(alphabet, k=chance.randrange(40))) for _ in range(count)]
+        ids = [tokenizer.encode(text).ids for text in texts]
+        ends = [row + [0] for row in ids]
+        given = ask(answers, [{"characters": alphabet}] + [{"text": text} for text in texts] +
+                    [{"ids": row, "keep_special_tokens": False} for row in ends])[1:]
+        wrong += sum(mine != {"ids": row} for mine, row in zip(given, ids))
+        wrong += sum(mine["text"] != tokenizer.decode(row) or mine["text"] != text
+                     for mine, row, text in zip(given[count:], ends, texts))
+    print(f"characters: {4 * count} strings, {wrong} encoded or decoded otherwise")
+    return wrong
+
+
 def compare(folder, answers, seed, count):
     tokenizer = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
     asked = list(questions(tokenizer, seed, count))
-    lines = [json.dumps({"open": folder})] + [json.dumps(question) for question, _ in asked]
-    done = subprocess.run([answers], input="\n".join(lines) + "\n", stdout=subprocess.PIPE, check=True, text=True)
-    given = [json.loads(line) for line in done.stdout.rstrip("\n").split("\n")]
-    if len(given) != len(lines) or "error" in given[0]:
-        sys.exit(f"{folder}: {given[0]} and {len(given)} answers to {len(lines)} questions")
+    given = ask(answers, [{"open": folder}] + [question for question, _ in asked])
     wrong = [(question, answer, mine) for (question, answer), mine in zip(asked, given[1:]) if answer != mine]
     print(f"{folder}: {count} strings, {len(asked)} questions, {len(wrong)} answered otherwise than by tokenizers "
           f"{tokenizers.__version__}")
@@ -105,8 +131,9 @@ def main():
         write_goldens(options.train)
         return
     folders = [options.folder] if options.folder else [os.path.join(GOLDENS, name) for name in FAMILIES]
-    if sum(compare(folder, options.answers, options.seed, options.live) for folder in folders):
-        sys.exit(1)
+    wrong = sum(compare(folder, options.answers, options.seed, options.live) for folder in folders)
+    wrong += compare_characters(options.answers, options.seed, min(options.live, 1000))
+    sys.exit(1 if wrong else 0)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 // Answers questions about tokenizers, for comparison with Hugging Face's: one JSON object a line, in and out.
 //   {"open": FOLDER}                                      -> {"vocabulary": N}: the questions that follow are about it
+//   {"characters": ALPHABET}                              -> {"json": T}: likewise, a tokenizer of characters
 //   {"text": T, "add_special_tokens": B, "special_tokens_as_text": B} -> {"ids": [...]}
 //   {"ids": [...], "keep_special_tokens": B}              -> {"text": T, "streamed": T}
 //   {"split": T, "pattern": P}                            -> {"parts": [...]}
@@ -16,6 +17,7 @@
 
 #include "base/status.h"
 #include "policy/chat/chat_template.h"
+#include "policy/tokenizer/character_tokenizer.h"
 #include "policy/tokenizer/open_tokenizer.h"
 #include "policy/tokenizer/split_pattern.h"
 #include "policy/tokenizer/stream_decoder.h"
@@ -30,6 +32,7 @@ class Answers {
  public:
   absl::StatusOr<json> Answer(const json& question) {
     if (question.contains("open")) return Open(question["open"]);
+    if (question.contains("characters")) return Characters(question["characters"]);
     if (question.contains("split")) return Split(question);
     if (tokenizer_ == nullptr) return absl::FailedPreconditionError("no tokenizer is open");
     if (question.contains("ids")) return Decode(question);
@@ -49,6 +52,13 @@ class Answers {
       TANDEM_ASSIGN_OR_RETURN(chat_, ChatTemplate::Open(folder));
     }
     return json{{"vocabulary", tokenizer_->vocabulary()}};
+  }
+
+  absl::StatusOr<json> Characters(const std::string& alphabet) {
+    TANDEM_ASSIGN_OR_RETURN(CharacterTokenizer characters, CharacterTokenizer::Create(alphabet));
+    const json answer = {{"json", characters.Json()}};
+    tokenizer_ = std::make_unique<CharacterTokenizer>(std::move(characters));
+    return answer;
   }
 
   absl::StatusOr<json> Decode(const json& question) {

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "absl/strings/str_cat.h"
 #include "policy/tokenizer/open_tokenizer.h"
 #include "tests/policy/tokenizer/tokenizer_files.h"
@@ -161,6 +163,57 @@ TEST(TokenizerFileTest, APatternThatBlowsUpFailsTheTextOnly) {
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("tokenizer.json: pre_tokenizer.pretokenizers[0].pattern.Regex: "));
   EXPECT_THAT(*(*tokenizer)->Encode("ab"), testing::ElementsAre(256));
+}
+
+// Whatever is in a file, it is an error or a tokenizer.
+TEST(TokenizerFileTest, DamagedFilesAreErrorsOrTokenizers) {
+  std::mt19937 random(9);
+  json whole = SmallTokenizer();
+  whole["normalizer"] = {{"type", "NFC"}};
+  whole["added_tokens"][0]["rstrip"] = true;
+  whole["pre_tokenizer"] = {{"type", "Sequence"},
+                            {"pretokenizers",
+                             {{{"type", "Split"},
+                               {"pattern", {{"Regex", R"([^\s\p{L}]?\p{L}+(?!\S)|(?i:'s|'t)|\p{N}{1,3}| ?.)"}}},
+                               {"behavior", "Isolated"},
+                               {"invert", false}},
+                              whole["pre_tokenizer"]}}};
+  const std::string bytes = whole.dump();
+  // Most of the file is the vocabulary; what lies outside of it is damaged more often.
+  const size_t vocabulary = bytes.find("\"vocab\""), behind = bytes.find("\"normalizer\"");
+  ASSERT_LT(vocabulary, behind);
+  TokenizerFolder folder;
+  int opened = 0;
+  for (int round = 0; round < 400; ++round) {
+    std::string damaged = bytes;
+    for (int i = 1 + static_cast<int>(random() % 2); i > 0; --i) {
+      size_t at = random() % damaged.size();
+      if (at > vocabulary && at < behind && random() % 8 != 0) at = behind + random() % (damaged.size() - behind);
+      switch (random() % 4) {
+        case 0:
+          damaged[at] = static_cast<char>(random() % 256);
+          break;
+        case 1:
+          damaged[at] = "{}[]\",:0123456789abc\\+*?()|"[random() % 30];
+          break;
+        case 2:
+          damaged.erase(at, 1 + random() % 4);
+          break;
+        default:
+          damaged.insert(at, damaged.substr(random() % damaged.size(), 1 + random() % 8));
+      }
+    }
+    folder.Write("tokenizer.json", damaged);
+    const auto tokenizer = OpenTokenizer(folder.path());
+    if (!tokenizer.ok()) {
+      EXPECT_THAT(std::string(tokenizer.status().message()), HasSubstr("tokenizer.json: "));
+      continue;
+    }
+    ++opened;
+    const auto ids = (*tokenizer)->Encode("it's abc, 12345 e\u0301 <end>  \n x");
+    if (ids.ok()) (*tokenizer)->Decode(*ids);
+  }
+  EXPECT_GT(opened, 20);  // else they are damaged too much to tell anything
 }
 
 TEST(TokenizerFileTest, TheConfigurationNamesTheEnd) {
