@@ -107,8 +107,11 @@ TEST(ChatTemplateTest, DamagedTemplatesAreErrorsOrKnown) {
       jinja.replace(at, random() % 3, jinja.substr(random() % jinja.size(), random() % 4));
       if (random() % 8 == 0) jinja.resize(at);
       const auto chat = ChatTemplate::Recognise(jinja, "", "some.jinja");
-      known += chat.ok();
-      if (!chat.ok()) EXPECT_THAT(std::string(chat.status().message()), HasSubstr("some.jinja: "));
+      if (chat.ok()) {
+        ++known;
+      } else {
+        EXPECT_THAT(std::string(chat.status().message()), HasSubstr("some.jinja: "));
+      }
     }
   }
   EXPECT_GT(known, 50);  // what is done with tools does not matter
