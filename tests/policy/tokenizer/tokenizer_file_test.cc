@@ -50,6 +50,14 @@ TEST(TokenizerFileTest, AFileThatIsNotThere) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("tokenizer.json"));
 }
 
+TEST(TokenizerFileTest, AFileTooLargeToBeOneIsNotRead) {
+  TokenizerFolder folder;
+  folder.Write("tokenizer.json", "{");
+  std::filesystem::resize_file(folder.file("tokenizer.json"), uint64_t{1} << 32);  // all of it a hole
+  EXPECT_THAT(std::string(OpenTokenizer(folder.path()).status().message()),
+              HasSubstr("tokenizer.json: has 4096 MB; expected at most 256"));
+}
+
 struct BadField {
   const char* pointer;   // what is set
   const char* value;     // to this JSON
@@ -182,6 +190,7 @@ TEST(TokenizerFileTest, DamagedFilesAreErrorsOrTokenizers) {
   // Most of the file is the vocabulary; what lies outside of it is damaged more often.
   const size_t vocabulary = bytes.find("\"vocab\""), behind = bytes.find("\"normalizer\"");
   ASSERT_LT(vocabulary, behind);
+  const std::string meaningful = "{}[]\",:0123456789abc\\+*?()|";
   TokenizerFolder folder;
   int opened = 0;
   for (int round = 0; round < 400; ++round) {
@@ -194,7 +203,7 @@ TEST(TokenizerFileTest, DamagedFilesAreErrorsOrTokenizers) {
           damaged[at] = static_cast<char>(random() % 256);
           break;
         case 1:
-          damaged[at] = "{}[]\",:0123456789abc\\+*?()|"[random() % 30];
+          damaged[at] = meaningful[random() % meaningful.size()];
           break;
         case 2:
           damaged.erase(at, 1 + random() % 4);
