@@ -29,7 +29,8 @@ def compare(report: Report, tandem: Tandem, model: Written, seed: int) -> None:
         own = max(reference.rounding(right, ids) for ids in sequences)
         with report.comparing(name):
             largest = _largest(tandem.score(model.folder, requests), sequences, wanted)
-            report.at_most(name, largest, reference.BAR, f"transformers from its own float64: {own:.1e}; {_shape(right)}")
+            note = f"transformers from its own float64: {own:.1e}; {_shape(right)}"
+            report.at_most(name, largest, reference.BAR, note)
         if model.kind.dtype == torch.bfloat16:
             _compare_in_bf16(report, tandem, model, requests, sequences, wanted)
     for thing, wrong in wrong_models(right).items() if model.kind.dtype == torch.float32 else ():

@@ -12,7 +12,7 @@ from report import Report
 from tandem import Tandem
 
 COUNT = 21_000
-SOME = 4_000  # the strings that are tried on wrong tokenizers
+SOME = 7_000  # the strings that are tried on wrong tokenizers
 WRONG = 10  # strings that a wrong tokenizer must get wrong
 
 

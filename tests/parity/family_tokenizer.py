@@ -80,8 +80,8 @@ def _training_lines(rng: random.Random, count: int) -> list[str]:
     for path in rng.sample(files, 20):
         with open(path, encoding="utf-8") as file:
             sources += file.read(20_000).splitlines(keepends=True)
-    made = [rng.choice((random_text.words, random_text.contractions))(rng) for _ in range(count // 2)]
-    return rng.choices(sources, k=count // 2) + made
+    made = (random_text.words, random_text.contractions, random_text.digits)
+    return rng.choices(sources, k=count // 2) + [rng.choice(made)(rng) for _ in range(count // 2)]
 
 
 def _without_some_merges(tokenizer: Tokenizer, rng: random.Random) -> Tokenizer:

@@ -24,7 +24,7 @@ _SCRIPTS = [(0x61, 0x7A), (0x61, 0x7A), (0x41, 0x5A), (0xC0, 0x17F), (0x3B1, 0x3
 def strings(rng: random.Random, count: int, added: list[str]) -> list[str]:
     """`count` strings of every sort, most of them short. `added`: tokens to strew in."""
     sources = _source_lines(rng)
-    sorts = [_code_points, _spaces, _controls, _combined, _jamo, _digits, contractions, words, _emoji,
+    sorts = [_code_points, _spaces, _controls, _combined, _jamo, digits, contractions, words, _emoji,
              lambda rng: rng.choice(sources), lambda rng: _lines(rng, sources),
              lambda rng: _strewn(rng, sources, added)]
     return [""] + [rng.choice(sorts)(rng) for _ in range(count - 1)]
@@ -72,7 +72,7 @@ def _jamo(rng: random.Random) -> str:
     return "".join(chr(rng.randint(*rng.choice(ranges))) for _ in range(rng.randint(1, 12)))
 
 
-def _digits(rng: random.Random) -> str:
+def digits(rng: random.Random) -> str:
     runs = [_some(rng, _DIGITS if rng.random() < 0.3 else list("0123456789"), 9) for _ in range(rng.randint(1, 4))]
     return rng.choice((" ", ",", ".", "a", "")).join(runs)
 
