@@ -290,8 +290,7 @@ absl::Status CheckEffectsBelow(const Message& message, const std::string& path, 
       }
     } else if (IsGiven(message, field)) {
       if (!HasEffect(message, field) && (!flags_only || places.FromFlag(below))) {
-        const std::string when = absl::StrReplaceAll(KeyOf(field).when(), {{"=", ": "}, {"|", " or "}});
-        return places.Error(below, absl::StrCat("has no effect here: it needs ", when));
+        return places.Error(below, absl::StrCat("has no effect here: it needs ", NeedText(field)));
       }
       if (!IsSection(field)) continue;
       TANDEM_RETURN_IF_ERROR(CheckEffectsBelow(reflection->GetMessage(message, field), below, places, flags_only));

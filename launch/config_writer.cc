@@ -1,7 +1,6 @@
 #include "launch/config_writer.h"
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "base/digest.h"
 
@@ -70,7 +69,7 @@ class Writer {
       absl::StrAppend(
           &comment, " (", ExpectedText(field), key.has_unit() ? absl::StrCat(", in ", key.unit()) : "", "; default ",
           DefaultText(field), key.local() ? "; of this machine only" : "",
-          key.has_when() ? absl::StrCat("; needs ", absl::StrReplaceAll(key.when(), {{"=", ": "}, {"|", " or "}})) : "",
+          key.has_when() ? absl::StrCat("; needs ", NeedText(field)) : "",
           ")");
     }
     std::string line = "#";

@@ -18,8 +18,7 @@ namespace {
 
 // A request in work: what has come of it.
 struct Generation {
-  explicit Generation(const Tokenizer& tokenizer) : decoder(tokenizer) {}
-  StreamDecoder decoder;
+  std::optional<StreamDecoder> decoder;  // where there is a tokenizer
   std::string text;
   size_t stopped_at = std::string::npos;  // where in the text a stop string begins
   std::optional<GenerateResult> result;
@@ -28,7 +27,7 @@ struct Generation {
 // Generates for all prompts, and prints each result as soon as those before it are printed.
 class Generator {
  public:
-  Generator(const GenerateFlags& flags, const Tokenizer& tokenizer, std::vector<int32_t> eos_ids, Engine* engine)
+  Generator(const GenerateFlags& flags, const Tokenizer* tokenizer, std::vector<int32_t> eos_ids, Engine* engine)
       : flags_(flags), tokenizer_(tokenizer), eos_ids_(std::move(eos_ids)), engine_(*engine) {}
 
   absl::Status Run(const std::vector<std::vector<int32_t>>& prompts) {
@@ -45,8 +44,9 @@ class Generator {
 
  private:
   absl::Status Begin(const std::vector<int32_t>& prompt) {
-    generations_.push_back(std::make_unique<Generation>(tokenizer_));
+    generations_.push_back(std::make_unique<Generation>());
     Generation* generation = generations_.back().get();
+    if (tokenizer_ != nullptr) generation->decoder.emplace(*tokenizer_);
     GenerateRequest request;
     request.prompt = prompt;
     request.temperature = flags_.greedy ? 0 : static_cast<float>(flags_.temperature);
@@ -68,10 +68,11 @@ class Generator {
 
   // Whether a stop string has come up.
   bool Stops(Generation& generation, int32_t token) const {
+    if (!generation.decoder) return false;
     size_t longest = 0;
     for (const std::string& stop : flags_.stop) longest = std::max(longest, stop.size());
     const size_t from = generation.text.size() < longest ? 0 : generation.text.size() - longest;
-    generation.text += generation.decoder.Push(token);
+    generation.text += generation.decoder->Push(token);
     if (generation.stopped_at != std::string::npos) return false;
     for (const std::string& stop : flags_.stop) {
       generation.stopped_at = std::min(generation.stopped_at, generation.text.find(stop, from));
@@ -81,10 +82,12 @@ class Generator {
 
   absl::Status Print(Generation& generation) const {
     const bool stopped = generation.stopped_at != std::string::npos;
-    generation.text += generation.decoder.Finish();
     nlohmann::ordered_json line;
     line["ids"] = generation.result->output;
-    line["text"] = generation.text.substr(0, generation.stopped_at);
+    if (generation.decoder) {
+      generation.text += generation.decoder->Finish();
+      line["text"] = generation.text.substr(0, generation.stopped_at);
+    }
     line["logprobs"] = generation.result->model_logprobs;
     line["sampled_logprobs"] = generation.result->sampled_logprobs;
     line["finish"] = stopped || generation.result->finish == proto::STOP ? "stop" : "length";
@@ -95,7 +98,7 @@ class Generator {
   }
 
   const GenerateFlags& flags_;
-  const Tokenizer& tokenizer_;
+  const Tokenizer* const tokenizer_;  // or nullptr
   const std::vector<int32_t> eos_ids_;
   Engine& engine_;
   uint64_t begun_ = 0;
@@ -148,13 +151,15 @@ int GenerateText(const GenerateFlags& flags) {
   if (!placement.ok()) return BadInput(placement.status());
   const absl::StatusOr<ModelFolder> folder = LoadModelFolder(flags.model.model);
   if (!folder.ok()) return BadInput(folder.status());
-  const auto tokenizer = LoadTokenizerOf(*folder);
-  if (!tokenizer.ok()) return BadInput(tokenizer.status());
-  const auto prompts = ReadPrompts({flags.prompt, flags.chat, flags.input}, *folder, **tokenizer);
+  const auto loaded = LoadTokenizerOf(*folder);
+  const bool without = absl::IsNotFound(loaded.status()) && flags.stop.empty();  // ids will do
+  if (!loaded.ok() && !without) return BadInput(loaded.status());
+  const Tokenizer* tokenizer = without ? nullptr : loaded->get();
+  const auto prompts = ReadPrompts({flags.prompt, flags.chat, flags.input}, *folder, tokenizer);
   if (!prompts.ok()) return BadInput(prompts.status());
   const auto engine = LoadEngine(*folder, *placement, flags.batch);
   if (!engine.ok()) return BadInput(engine.status());
-  const absl::Status done = Generator(flags, **tokenizer, folder->eos_ids(), engine->get()).Run(*prompts);
+  const absl::Status done = Generator(flags, tokenizer, folder->eos_ids(), engine->get()).Run(*prompts);
   return done.ok() ? kExitFine : Failed(done);
 }
 

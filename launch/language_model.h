@@ -19,7 +19,8 @@ struct Placement {
 // kInvalidArgument: another device or type than there are; kUnavailable: a device that is not there.
 absl::StatusOr<Placement> PlacementOf(const ModelFlags& flags);
 
-// The folder's tokenizer. kInvalidArgument: it has ids that the model does not know, or is no tokenizer.
+// The folder's tokenizer. kNotFound: it has none; kInvalidArgument: it has ids that the model does not know, or is no
+// tokenizer.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizerOf(const ModelFolder& folder);
 
 // The folder's model, ready to score; it does not train.

@@ -36,14 +36,17 @@ absl::StatusOr<std::vector<ChatMessage>> ReadMessages(const RequestLine& line) {
 
 class Reader {
  public:
-  Reader(const ModelFolder& folder, const Tokenizer& tokenizer) : folder_(folder), tokenizer_(tokenizer) {}
+  Reader(const ModelFolder& folder, const Tokenizer* tokenizer) : folder_(folder), tokenizer_(tokenizer) {}
 
   absl::StatusOr<Ids> Read(const RequestLine& line) {
     if (line.fields.size() != 1) return absl::InvalidArgumentError("expected one of text, ids and messages");
-    if (line.fields.contains("messages")) return OfMessages(line);
     if (line.fields.contains("ids")) return IdsOf(line.fields, folder_.shape().vocabulary);
+    if (tokenizer_ == nullptr) {
+      return absl::NotFoundError(absl::StrCat(folder_.path, "/tokenizer.json: is missing; expected a tokenizer, or ids"));
+    }
+    if (line.fields.contains("messages")) return OfMessages(line);
     TANDEM_ASSIGN_OR_RETURN(const std::string text, TextOf(line.fields));
-    return tokenizer_.Encode(text, {.add_special_tokens = true});
+    return tokenizer_->Encode(text, {.add_special_tokens = true});
   }
 
  private:
@@ -52,19 +55,19 @@ class Reader {
       TANDEM_ASSIGN_OR_RETURN(chat_, ChatTemplate::Open(folder_.path));
     }
     TANDEM_ASSIGN_OR_RETURN(const std::vector<ChatMessage> conversation, ReadMessages(line));
-    TANDEM_ASSIGN_OR_RETURN(RenderedIds rendered, chat_->RenderIds(tokenizer_, conversation));
+    TANDEM_ASSIGN_OR_RETURN(RenderedIds rendered, chat_->RenderIds(*tokenizer_, conversation));
     return std::move(rendered.ids);
   }
 
   const ModelFolder& folder_;
-  const Tokenizer& tokenizer_;
+  const Tokenizer* const tokenizer_;
   std::optional<ChatTemplate> chat_;  // read when it is first asked for
 };
 
 }  // namespace
 
 absl::StatusOr<std::vector<Ids>> ReadPrompts(const PromptSource& source, const ModelFolder& folder,
-                                             const Tokenizer& tokenizer) {
+                                             const Tokenizer* tokenizer) {
   TANDEM_ASSIGN_OR_RETURN(const std::vector<RequestLine> lines, ReadLines(source));
   Reader reader(folder, tokenizer);
   std::vector<Ids> prompts;

@@ -19,8 +19,8 @@ struct PromptSource {
 
 // Token ids of each prompt. Text gets what the tokenizer puts around it; messages go through the folder's chat
 // template. kInvalidArgument names file and line: what cannot be read or encoded, and prompts that leave no room in the
-// context.
+// context; kNotFound: text, and the folder has no tokenizer (nullptr).
 absl::StatusOr<std::vector<std::vector<int32_t>>> ReadPrompts(const PromptSource& source, const ModelFolder& folder,
-                                                              const Tokenizer& tokenizer);
+                                                              const Tokenizer* tokenizer);
 
 }  // namespace tandem

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
 
@@ -146,11 +147,19 @@ bool HasEffect(const Message& message, const FieldDescriptor* field) {
   const std::pair<std::string, std::string> when = absl::StrSplit(KeyOf(field).when(), absl::MaxSplits('=', 1));
   const FieldDescriptor* sibling = message.GetDescriptor()->FindFieldByName(when.first);
   TANDEM_CHECK(sibling != nullptr);
-  const std::string value = ScalarText(message, sibling);
+  const bool text = sibling->cpp_type() == FieldDescriptor::CPPTYPE_STRING;  // which ScalarText puts in quotes
+  const std::string value =
+      text ? message.GetReflection()->GetString(message, sibling) : ScalarText(message, sibling);
   for (const auto& allowed : absl::StrSplit(when.second, '|')) {
     if (value == allowed) return true;
   }
   return false;
+}
+
+std::string NeedText(const FieldDescriptor* field) {
+  const std::string& when = KeyOf(field).when();
+  if (when.ends_with('=')) return absl::StrCat("no ", when.substr(0, when.size() - 1));
+  return absl::StrReplaceAll(when, {{"=", ": "}, {"|", " or "}});
 }
 
 void FillDefaults(Message* message) {

@@ -33,6 +33,8 @@ std::string DefaultText(const FieldDescriptor* field);
 
 // False when the key's `when` names a value that its sibling does not have: the key has no effect then.
 bool HasEffect(const Message& message, const FieldDescriptor* field);
+// What a key with `when` needs: "name: decoupled_ppo", "no init".
+std::string NeedText(const FieldDescriptor* field);
 
 // Sets every key that has an effect and is not set to its default, in all sections; clears those without effect.
 void FillDefaults(Message* message);

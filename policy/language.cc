@@ -30,6 +30,8 @@ absl::StatusOr<std::unique_ptr<Language>> Language::OfFolder(const std::string& 
     }
     language->chat_ = *std::move(chat);
     language->end_ids_ = {*end};
+  } else if (!absl::IsNotFound(chat.status())) {
+    return chat.status();
   } else {
     if (!system.empty()) return Annotate(chat.status(), "a system prompt needs a chat template");
     language->end_ids_ = {language->tokenizer_->end_id()};

@@ -64,8 +64,8 @@ struct RenderedIds {
 class ChatTemplate {
  public:
   // Of a model's `folder`: the template in chat_template.jinja, or else in tokenizer_config.json, which also names the
-  // token that begins a text. Errors name the file; kNotFound, kPermissionDenied: tokenizer_config.json is missing;
-  // kInvalidArgument: no template there, or see Recognise.
+  // token that begins a text. Errors name the file; kNotFound: no tokenizer_config.json, or no template in the folder;
+  // kPermissionDenied; kInvalidArgument: see Recognise.
   static absl::StatusOr<ChatTemplate> Open(const std::string& folder);
 
   // kInvalidArgument: a template that renders conversations without tools otherwise than the families above; `place`

@@ -120,6 +120,10 @@ bool IsLlama31(std::string_view outline) {
 absl::StatusOr<std::string> ConfiguredTemplate(const std::string& path) {
   TANDEM_ASSIGN_OR_RETURN(const nlohmann::json json, ReadJsonFile(path));
   const JsonField field = JsonField(&json, path).Member("chat_template");
+  if (field.null()) {
+    return absl::NotFoundError(
+        absl::StrCat(path, ": chat_template: missing, and there is no chat_template.jinja; expected a chat template"));
+  }
   if (!field.value().is_array()) return field.Text();
   for (size_t i = 0; i < field.value().size(); ++i) {
     if (field.Element(i).Member("name").value() == "default") return field.Element(i).Member("template").Text();

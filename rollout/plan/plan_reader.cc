@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
 namespace tandem {
 namespace {
 
-std::string Quoted(char c) { return std::string{'\'', c, '\''}; }
+// One byte, which need not be a whole character.
+std::string Quoted(char c) { return absl::StrCat("'", absl::CHexEscape(std::string(1, c)), "'"); }
 
 }  // namespace
 

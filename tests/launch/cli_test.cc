@@ -222,7 +222,7 @@ TEST_F(CliTest, TasksAreJsonLines) {
   }
   EXPECT_EQ(RunLine("tasks --count 5 --split held_out").out, outcome.out);
   EXPECT_NE(RunLine("tasks --count 5").out, outcome.out);
-  EXPECT_EQ(RunLine("tasks --list").out, "dag-calc\n");
+  EXPECT_EQ(RunLine("tasks --list").out, "dag-calc\nword-problems\n");
   EXPECT_THAT(BadInput("tasks --split heldout"), HasSubstr("did you mean held_out?"));
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "policy/language.h"
 #include "rollout/episode/live_turn.h"
 #include "rollout/episode/player.h"
 
@@ -17,15 +18,15 @@ class FakePlayer final : public Player {
   // What a turn will say; "!" at its end: it is cut there by its length.
   using Say = std::function<std::string(const LiveTurn& turn, Script script)>;
 
-  FakePlayer(const CharacterTokenizer* tokenizer, Say say) : tokenizer_(tokenizer), say_(std::move(say)) {}
+  FakePlayer(const Language* language, Say say) : language_(language), say_(std::move(say)) {}
 
   absl::Status Begin(LiveTurn& turn, Script script) override {
     std::string text = say_(turn, script);
     const bool cut = !text.empty() && text.back() == '!';
     if (cut) text.pop_back();
-    TANDEM_ASSIGN_OR_RETURN(std::vector<int32_t> ids, tokenizer_->Encode(text));
-    if (!cut) ids.push_back(CharacterTokenizer::kEnd);
-    begun_.push_back(tokenizer_->Decode(turn.prompt()));
+    TANDEM_ASSIGN_OR_RETURN(std::vector<int32_t> ids, language_->Turn(text));
+    if (cut) ids.pop_back();
+    begun_.push_back(language_->tokenizer().Decode(turn.prompt()));
     live_.push_back({&turn, std::move(ids), 0, cut});
     return absl::OkStatus();
   }
@@ -79,7 +80,7 @@ class FakePlayer final : public Player {
     live.turn->OnDone(std::move(result));
   }
 
-  const CharacterTokenizer* const tokenizer_;
+  const Language* const language_;
   const Say say_;
   std::vector<Live> live_;
   std::vector<std::string> begun_;

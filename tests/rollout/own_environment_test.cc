@@ -64,6 +64,7 @@ TEST(OwnEnvironmentTest, IsPlayedByNameAndSolvedByItsOracles) {
   EXPECT_NE(std::find(names.begin(), names.end(), "letter-sum"), names.end());
   OfflineRun run;
   run.config.mutable_environment()->set_name("letter-sum");
+  for (const char* policy : {"planner", "executor"}) (*run.config.mutable_policies())[policy];
   const auto environment = MakeEnvironment(run.config.environment(), 5, "");
   ASSERT_TRUE(environment.ok()) << environment.status();
   run.environment = environment->get();

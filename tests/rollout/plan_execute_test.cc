@@ -19,16 +19,16 @@ class PlanExecuteTest : public testing::Test {
  protected:
   PlanExecuteTest()
       : environment_(*MakeEnvironment({}, 0, "")),
-        tokenizer_(*CharacterTokenizer::Create(environment_->alphabet())),
-        planner_(&tokenizer_, [this](const LiveTurn&, Script) { return plan_; }),
-        executor_(&tokenizer_,
+        language_(Language::OfCharacters(*CharacterTokenizer::Create(environment_->alphabet()))),
+        planner_(language_.get(), [this](const LiveTurn&, Script) { return plan_; }),
+        executor_(language_.get(),
                   [this](const LiveTurn& turn, Script script) {
-                    const auto said = says_.find(tokenizer_.Decode(turn.prompt()));
+                    const auto said = says_.find(language_->tokenizer().Decode(turn.prompt()));
                     return said == says_.end() ? script(nullptr) : said->second;
                   }),
-        setting_{*environment_, tokenizer_, clock_, 8} {
-    team_.seats.emplace_back(kPlannerRole, "p", &planner_, 40);
-    team_.seats.emplace_back(kExecutorRole, "e", &executor_, 4);
+        setting_{*environment_, clock_, 8} {
+    team_.seats.emplace_back(kPlannerRole, "p", language_.get(), &planner_, 40);
+    team_.seats.emplace_back(kExecutorRole, "e", language_.get(), &executor_, 4);
     task_.question = "(3+4)*2-5=";
     task_.answer = "9";
   }
@@ -69,7 +69,7 @@ class PlanExecuteTest : public testing::Test {
 
   VirtualClock clock_;
   std::unique_ptr<Environment> environment_;
-  CharacterTokenizer tokenizer_;
+  std::unique_ptr<const Language> language_;
   std::string plan_;
   std::map<std::string, std::string> says_;  // prompt -> what the executor says to it
   FakePlayer planner_, executor_;
@@ -156,7 +156,7 @@ TEST_F(PlanExecuteTest, TurnsAreRecordedInOrderWithParentsKeysAndTokens) {
   EXPECT_EQ(episode.turns(3).version_runs(0).count(), 2u);
   EXPECT_TRUE(episode.turns(3).terminated());
   ASSERT_EQ(tokens_.size(), 4u);
-  EXPECT_EQ(tokenizer_.Decode(tokens_[3].prompt_ids), "7*2=");
+  EXPECT_EQ(language_->tokenizer().Decode(tokens_[3].prompt_ids), "7*2=");
   EXPECT_EQ(tokens_[3].output_ids.back(), CharacterTokenizer::kEnd);
   EXPECT_THAT(tokens_[3].sampled_logprobs, ElementsAre(-0.5f, -0.5f));
   EXPECT_THAT(tokens_[3].model_logprobs, ElementsAre(-0.25f, -0.25f));

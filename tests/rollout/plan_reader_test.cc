@@ -28,6 +28,14 @@ TEST(PlanReaderTest, ReadsNodesWithTheirInputs) {
   EXPECT_EQ(reader.plan().nodes, nodes);
 }
 
+// Details travel as text, and the reader sees bytes: one of a larger character must not be torn out of it.
+TEST(PlanReaderTest, DetailsAreText) {
+  EXPECT_EQ(Read("\u00e9=3+4").detail(), R"(character 1: expected a capital letter, found '\xc3')");
+  EXPECT_EQ(Read("A\u00e9").detail(), R"(character 2: expected = after the name, found '\xc3')");
+  EXPECT_EQ(Read("\n").detail(), R"(character 1: expected a capital letter, found '\n')");
+  EXPECT_EQ(Read("A=3+\u00e9").detail(), "character 6: \"3+\u00e9\" is not a step");
+}
+
 TEST(PlanReaderTest, ANodeStandsAsSoonAsItsSemicolonDoes) {
   PlanReader reader(kMaxNodes, IsStep);
   reader.Feed("A=3+4");

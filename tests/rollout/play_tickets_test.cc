@@ -6,7 +6,6 @@
 #include <map>
 #include <set>
 
-#include "rollout/model_shape.h"
 #include "rollout/offline.h"
 #include "rollout/tally.h"
 #include "tests/rollout/played.h"
@@ -28,8 +27,7 @@ class PlayTicketsTest : public testing::Test {
   DecoderFactory Factory() { return Babblers(*environment_); }
 
   void Install(Cast& cast, uint32_t number) {
-    const ModelConfig shape =
-        ModelShape(cast.config().policies().begin()->second.model(), cast.setting().tokenizer.vocabulary());
+    const ModelConfig& shape = cast.source(cast.config().policies().begin()->first).shape;
     for (auto& [name, engine] : cast.engines()) {
       ASSERT_TRUE(engine->Install({1, number}, BabblingWeights(shape, number)).ok());
     }
@@ -200,6 +198,14 @@ class PlayEpisodesTest : public PlayTicketsTest {
     return run;
   }
 
+  PolicySource Babbler(int64_t context = 64) {
+    ModelConfig shape;
+    shape.context = context;
+    auto source = OpenPolicySource("", shape, environment_->alphabet(), "");
+    EXPECT_TRUE(source.ok()) << source.status();
+    return *std::move(source);
+  }
+
   std::vector<proto::Episode> Play(const OfflineRun& run) {
     std::vector<proto::Episode> episodes;
     const absl::Status status =
@@ -233,9 +239,8 @@ TEST_F(PlayEpisodesTest, ATeamOfOraclesSucceedsAlways) {
 
 TEST_F(PlayEpisodesTest, AnEngineCanPlayOneRoleAndTheOracleTheOther) {
   OfflineRun run = Run(300);
-  ModelConfig model;
-  model.vocabulary = CharacterTokenizer::Create(environment_->alphabet())->vocabulary();
-  run.roles["executor"] = {false, model, {1, 7}, BabblingWeights(model, 7)};
+  const PolicySource babbler = Babbler();
+  run.roles["executor"] = {false, &babbler, {1, 7}, BabblingWeights(babbler.shape, 7)};
   const auto episodes = Play(run);
   EXPECT_EQ(Sum(episodes, "plan_right"), 300);
   EXPECT_GT(Sum(episodes, "steps_executed"), 600);
@@ -247,15 +252,8 @@ TEST_F(PlayEpisodesTest, AnEngineCanPlayOneRoleAndTheOracleTheOther) {
 
 TEST_F(PlayEpisodesTest, ErrorsNameTheRole) {
   OfflineRun run = Run(10);
-  ModelConfig model;
-  model.vocabulary = 5;
-  run.roles["executor"] = {false, model, {1, 7}, BabblingWeights(model, 7)};
-  const absl::Status status = PlayEpisodes(run, Factory(), [](proto::Episode) {});
-  EXPECT_THAT(std::string(status.message()), HasSubstr("role executor: the model has a vocabulary of 5 tokens"));
-  model.vocabulary = CharacterTokenizer::Create(environment_->alphabet())->vocabulary();
-  model.context = 8;
-  run.roles["executor"].oracle = true;
-  run.roles["planner"] = {false, model, {1, 7}, BabblingWeights(model, 7)};
+  const PolicySource babbler = Babbler(/*context=*/8);
+  run.roles["planner"] = {false, &babbler, {1, 7}, BabblingWeights(babbler.shape, 7)};
   const absl::Status too_long = PlayEpisodes(run, Factory(), [](proto::Episode) {});
   EXPECT_THAT(std::string(too_long.message()), HasSubstr("asking the planner"));
 }

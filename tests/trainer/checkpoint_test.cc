@@ -147,7 +147,7 @@ TEST_F(CheckpointTest, ADamagedOptimizerIsRefusedByItsDigest) {
 TEST_F(CheckpointTest, AnotherFormatIsRefused) {
   const std::string folder = Write(Make({0, false, 1}));
   ASSERT_TRUE(WriteFileAtomically(folder + "/state.json", "{\"format\": 9}").ok());
-  EXPECT_THAT(std::string(ReadCheckpoint(folder, SmallShape()).status().message()), HasSubstr("format 9, expected 1"));
+  EXPECT_THAT(std::string(ReadCheckpoint(folder, SmallShape()).status().message()), HasSubstr("format 9, expected 2"));
 }
 
 }  // namespace
