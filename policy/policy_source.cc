@@ -35,6 +35,9 @@ absl::StatusOr<PolicySource> OpenPolicySource(const std::string& init, const Mod
   for (const auto& [name, path] : folder.tokenizer_files) {
     TANDEM_ASSIGN_OR_RETURN(source.companions[name], ReadFile(path));
   }
+  if (folder.generation) {
+    TANDEM_ASSIGN_OR_RETURN(source.companions["generation_config.json"], ReadFile(init + "/generation_config.json"));
+  }
   TANDEM_ASSIGN_OR_RETURN(source.companions["config.json"],
                           HfConfigText(folder.shape(), Dtype::kF32, folder.config.ends, &folder.config));
   source.folder = std::move(folder);

@@ -9,8 +9,9 @@ namespace {
 // Llama 3: what turns less than low_frequency_factor times over the original context is stretched by `factor`, what
 // turns more than high_frequency_factor times is not, and in between the two are blended.
 float Scaled(float frequency, const RopeScaling& scaling) {
-  const float wavelength = static_cast<float>(2 * M_PI) / frequency;
-  const float turns = static_cast<float>(scaling.original_context) / wavelength;
+  // A number divided by a tensor is the tensor's reciprocal times the number there.
+  const float wavelength = (1 / frequency) * static_cast<float>(2 * M_PI);
+  const float turns = (1 / wavelength) * static_cast<float>(scaling.original_context);
   const auto low = static_cast<float>(scaling.low_frequency_factor);
   const auto high = static_cast<float>(scaling.high_frequency_factor), factor = static_cast<float>(scaling.factor);
   const float share = std::clamp((turns - low) / (high - low), 0.0f, 1.0f);

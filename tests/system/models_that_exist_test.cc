@@ -64,7 +64,7 @@ TEST_F(ModelsThatExistTest, TheyLearnPlayReplayAndAreModelsAgain) {
   ASSERT_EQ(train.Wait(), 0) << train.said();
   for (const std::string policy : {"planner", "executor"}) {
     std::vector<double> losses;
-    for (const auto& step : MetricsOf(Run(), "warm_step")) {
+    for (const auto& step : MetricsOf(Run(), "sft")) {
       if (step["policy"] == policy) losses.push_back(step["loss"]);
     }
     ASSERT_EQ(losses.size(), 30u) << policy;
