@@ -18,10 +18,9 @@
 #include <string>
 #include <vector>
 
-#include "base/random.h"
 #include "base/status.h"
 #include "policy/files/model_folder.h"
-#include "policy/files/save_model_folder.h"
+#include "tests/bench/large_model.h"
 
 namespace tandem {
 namespace {
@@ -55,27 +54,6 @@ void ReadThrough(const std::string& path) {
   while (read(fd, buffer.data(), buffer.size()) > 0) {
   }
   close(fd);
-}
-
-ModelConfig ShapeOf(int64_t parameters) {
-  ModelConfig shape = {.vocabulary = 32000,
-                       .hidden = 1024,
-                       .heads = 16,
-                       .kv_heads = 8,
-                       .intermediate = 3072,
-                       .context = 4096,
-                       .tied_head = true};
-  while (ParameterCount(shape) < parameters) ++shape.layers;
-  return shape;
-}
-
-void WriteFolder(const std::string& path, const ModelConfig& shape, Dtype dtype) {
-  if (std::filesystem::exists(path)) return;
-  std::vector<float> weights(static_cast<size_t>(ParameterCount(shape)));
-  for (size_t i = 0; i < weights.size(); ++i) weights[i] = UniformFloat(static_cast<uint32_t>(i) * 2654435761u) - 0.5f;
-  const absl::Status status = SaveModelFolder(path, shape, weights, {.dtype = dtype});
-  if (!status.ok()) std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
-  TANDEM_CHECK(status.ok());
 }
 
 void Measure(const std::string& path, int rounds) {

@@ -14,6 +14,7 @@ import compare_convert
 import compare_greedy
 import compare_scores
 import compare_tokens
+import compare_training
 import goldens
 import models
 from report import Report
@@ -45,13 +46,15 @@ def compare_all(report: Report, tandem: Tandem, seed: int, folder: str) -> None:
     for family in models.FAMILIES:
         for kind in models.KINDS:
             name = f"{family}.{kind.name}"
-            if not any(report.wants(f"{what}.{name}") for what in ("scores", "sees", "greedy", "convert")):
+            if not any(report.wants(f"{what}.{name}") for what in ("scores", "sees", "greedy", "convert", "training")):
                 continue
             model = models.write(family, kind, seed, os.path.join(folder, name))
             compare_scores.compare(report, tandem, model, seed)
             if kind.dtype == torch.float32:
                 compare_greedy.compare(report, tandem, model, seed)
             compare_convert.compare(report, tandem, model, seed, folder)
+            if kind.name in ("tied", "bf16"):
+                compare_training.compare(report, tandem, model, seed, ROOT, folder)
         if report.wants(f"tokens.{family}") or report.wants(f"sees.{family}.tokens"):
             # With a vocabulary that merges words; what the model computes does not matter.
             target = os.path.join(folder, f"{family}.words")

@@ -42,6 +42,10 @@ class Tandem:
     def convert(self, source: str, target: str, *options: str) -> None:
         self._run("convert", source, target, *options)
 
+    def train(self, config: str, run: str, *settings: str) -> None:
+        """settings: "key=value"."""
+        self._run("train", config, "--run-dir", run, *(word for setting in settings for word in ("--set", setting)))
+
     def has_option(self, command: str, option: str) -> bool:
         if command not in self._help:
             self._help[command] = self._run(command, "--help")
