@@ -76,7 +76,8 @@ absl::StatusOr<LoadedConfig> Resolve(const ConfigSource& source, LoadedConfig lo
   }
   BindRoles(&loaded.config);
   for (auto& [name, policy] : *loaded.config.mutable_policies()) {  // a run folder keeps where the model is
-    if (!policy.init().empty()) policy.set_init(fs::absolute(fs::path(loaded.folder) / policy.init()).lexically_normal());
+    if (!policy.init().empty())
+      policy.set_init(fs::absolute(fs::path(loaded.folder) / policy.init()).lexically_normal());
   }
   TANDEM_RETURN_IF_ERROR(CheckEffects(loaded.config, loaded.places, /*flags_only=*/source.resolved));
   FillDefaults(&loaded.config);

@@ -197,11 +197,10 @@ absl::Status CheckContexts(const LoadedConfig& loaded, PromptRoom planner, Promp
     const std::string& policy = loaded.config.roles().at(turn.role).policy();
     if (turn.room.prompt + turn.output > turn.room.context) {
       const bool exists = !loaded.config.policies().at(policy).init().empty();
-      return loaded.places.Error(
-          absl::StrCat("policies.", policy, exists ? ".init" : ".model.context"),
-          absl::StrCat(exists ? "the model's context of " : "", turn.room.context, " is too small: a prompt of the ",
-                       turn.role, " has ", turn.room.prompt, " tokens, and ", turn.key, ": ", turn.output,
-                       " come on top"));
+      return loaded.places.Error(absl::StrCat("policies.", policy, exists ? ".init" : ".model.context"),
+                                 absl::StrCat(exists ? "the model's context of " : "", turn.room.context,
+                                              " is too small: a prompt of the ", turn.role, " has ", turn.room.prompt,
+                                              " tokens, and ", turn.key, ": ", turn.output, " come on top"));
     }
   }
   return absl::OkStatus();

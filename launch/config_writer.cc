@@ -66,11 +66,9 @@ class Writer {
     const proto::Key& key = KeyOf(field);
     std::string comment = key.doc();
     if (!IsSection(field)) {
-      absl::StrAppend(
-          &comment, " (", ExpectedText(field), key.has_unit() ? absl::StrCat(", in ", key.unit()) : "", "; default ",
-          DefaultText(field), key.local() ? "; of this machine only" : "",
-          key.has_when() ? absl::StrCat("; needs ", NeedText(field)) : "",
-          ")");
+      absl::StrAppend(&comment, " (", ExpectedText(field), key.has_unit() ? absl::StrCat(", in ", key.unit()) : "",
+                      "; default ", DefaultText(field), key.local() ? "; of this machine only" : "",
+                      key.has_when() ? absl::StrCat("; needs ", NeedText(field)) : "", ")");
     }
     std::string line = "#";
     for (const auto& word : absl::StrSplit(comment, ' ')) {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "launch/count_line.h"
 #include "launch/language_model.h"
 #include "launch/prompts.h"
 #include "policy/tokenizer/stream_decoder.h"
@@ -32,11 +33,13 @@ class Generator {
 
   absl::Status Run(const std::vector<std::vector<int32_t>>& prompts) {
     for (const std::vector<int32_t>& prompt : prompts) TANDEM_RETURN_IF_ERROR(Begin(prompt));
+    CountLine progress("requests", prompts.size());
     while (!generations_.empty()) {
       engine_.Step();
       while (!generations_.empty() && generations_.front()->result) {
         TANDEM_RETURN_IF_ERROR(Print(*generations_.front()));
         generations_.pop_front();
+        progress.Add(1);
       }
     }
     return absl::OkStatus();

@@ -42,7 +42,8 @@ class Reader {
     if (line.fields.size() != 1) return absl::InvalidArgumentError("expected one of text, ids and messages");
     if (line.fields.contains("ids")) return IdsOf(line.fields, folder_.shape().vocabulary);
     if (tokenizer_ == nullptr) {
-      return absl::NotFoundError(absl::StrCat(folder_.path, "/tokenizer.json: is missing; expected a tokenizer, or ids"));
+      return absl::NotFoundError(
+          absl::StrCat(folder_.path, "/tokenizer.json: is missing; expected a tokenizer, or ids"));
     }
     if (line.fields.contains("messages")) return OfMessages(line);
     TANDEM_ASSIGN_OR_RETURN(const std::string text, TextOf(line.fields));

@@ -17,8 +17,7 @@ namespace tandem {
 absl::StatusOr<std::unique_ptr<RepeatedPolicy>> RepeatedPolicy::Open(const JournaledRun& run,
                                                                      const proto::Config& config,
                                                                      const std::string& policy,
-                                                                     const PolicySource& source,
-                                                                     bool exact) {
+                                                                     const PolicySource& source, bool exact) {
   const proto::PolicyConfig& options = config.policies().at(policy);
   std::unique_ptr<RepeatedPolicy> p(new RepeatedPolicy(policy, options.threads(), run.opening.incarnation(), exact));
   p->collective_ = MakeLocalCollective();

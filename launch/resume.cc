@@ -60,9 +60,8 @@ absl::Status CheckSameShape(const LoadedConfig& before, const LoadedConfig& now)
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> was, OpenEnvironment(before));
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> is, OpenEnvironment(now));
   if (was->alphabet() != is->alphabet()) {
-    return now.places.Error("environment",
-                            absl::StrCat("a resumed run keeps its alphabet: it was ", was->alphabet(),
-                                         ", and would be ", is->alphabet()));
+    return now.places.Error("environment", absl::StrCat("a resumed run keeps its alphabet: it was ", was->alphabet(),
+                                                        ", and would be ", is->alphabet()));
   }
   return absl::OkStatus();
 }

@@ -148,8 +148,7 @@ bool HasEffect(const Message& message, const FieldDescriptor* field) {
   const FieldDescriptor* sibling = message.GetDescriptor()->FindFieldByName(when.first);
   TANDEM_CHECK(sibling != nullptr);
   const bool text = sibling->cpp_type() == FieldDescriptor::CPPTYPE_STRING;  // which ScalarText puts in quotes
-  const std::string value =
-      text ? message.GetReflection()->GetString(message, sibling) : ScalarText(message, sibling);
+  const std::string value = text ? message.GetReflection()->GetString(message, sibling) : ScalarText(message, sibling);
   for (const auto& allowed : absl::StrSplit(when.second, '|')) {
     if (value == allowed) return true;
   }

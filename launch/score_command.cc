@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "launch/count_line.h"
 #include "launch/language_model.h"
 #include "launch/request_file.h"
 #include "policy/torch_status.h"
@@ -75,6 +76,7 @@ absl::Status Print(std::span<const Sequence> sequences, const std::vector<float>
 }
 
 absl::Status ScoreAll(Model& model, std::span<const Sequence> sequences) {
+  CountLine progress("sequences", sequences.size());
   while (!sequences.empty()) {
     size_t count = 0;
     for (size_t tokens = 0; count < sequences.size(); ++count) {
@@ -84,6 +86,7 @@ absl::Status ScoreAll(Model& model, std::span<const Sequence> sequences) {
     const auto batch = sequences.first(count);
     TANDEM_ASSIGN_OR_RETURN(const std::vector<float> logprobs, LogProbs(model, batch));
     TANDEM_RETURN_IF_ERROR(Print(batch, logprobs));
+    progress.Add(count);
     sequences = sequences.subspan(count);
   }
   return absl::OkStatus();

@@ -6,6 +6,8 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
+
 #include "policy/operations.h"
 #include "policy/packed_linear.h"
 
@@ -37,10 +39,16 @@ struct LinearFunction : Function<LinearFunction> {
 
 }  // namespace
 
-at::Tensor PackedWeight(const at::Tensor& weight) {
-  const int64_t out = weight.size(0), in = weight.size(1);
-  at::Tensor packed = at::empty({kernels::PackedSize(out, in)}, weight.options());
-  kernels::PackLinear(weight.const_data_ptr<float>(), out, in, packed.mutable_data_ptr<float>());
+at::Tensor PackedWeight(const at::Tensor& weight, const at::Tensor& again) {
+  const int64_t out = weight.size(0), in = weight.size(1), size = kernels::PackedSize(out, in);
+  at::Tensor packed = again.defined() && again.numel() == size ? again : at::empty({size}, weight.options());
+  const float* from = weight.const_data_ptr<float>();
+  float* to = packed.mutable_data_ptr<float>();
+  constexpr int64_t kColumns = kernels::kPanelColumns;
+  at::parallel_for(0, (out + kColumns - 1) / kColumns, kGrain / 4, [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * kColumns, last = std::min(end * kColumns, out);
+    kernels::PackLinear(from + first * in, last - first, in, to + first * in);
+  });
   return packed;
 }
 
@@ -56,12 +64,17 @@ at::Tensor PackedProduct(const at::Tensor& x, const at::Tensor& packed, int64_t 
   return y;
 }
 
-Weight Prepare(const at::Tensor& weight, const at::Tensor& bias, at::ScalarType type) {
-  if (!Fused(weight) || type != at::kFloat) return {weight.to(type), {}, {}, bias.defined() ? bias.to(type) : bias};
-  const bool backward = weight.requires_grad() && at::GradMode::is_enabled();
+void Prepare(const at::Tensor& weight, const at::Tensor& bias, at::ScalarType type, Weight* into) {
+  if (!Fused(weight) || type != at::kFloat) {
+    *into = {weight.to(type), {}, {}, bias.defined() ? bias.to(type) : bias};
+    return;
+  }
+  const bool graph = at::GradMode::is_enabled();  // which keeps what it is given
+  const bool backward = weight.requires_grad() && graph;
   const at::NoGradGuard no_grad;
-  return {weight, PackedWeight(weight.detach()),
-          backward ? PackedWeight(weight.detach().t().contiguous()) : at::Tensor(), bias};
+  const at::Tensor values = weight.detach();
+  *into = {weight, PackedWeight(values, graph ? at::Tensor() : into->forward),
+           backward ? PackedWeight(values.t().contiguous()) : at::Tensor(), bias};
 }
 
 at::Tensor Linear(const at::Tensor& x, const Weight& weight) {

@@ -35,9 +35,10 @@ struct LayerWeights {
   op::Weight qkv, attention_out, gate_up, down;
 };
 
-struct Pass {
-  std::vector<LayerWeights> layers;
-  op::Weight head;
+// A chunk on its way through the layers.
+struct Travelling {
+  at::Tensor x;  // [tokens, hidden] the residual stream
+  at::Tensor y;  // [tokens, hidden] its norm, which the next layer reads
 };
 
 // The sum of eight 16-bit uniform numbers, centred and scaled to variance 1: the same bits on any machine.
@@ -96,10 +97,20 @@ class Transformer final : public Model {
     const PackedLayout layout =
         LayOut(sequences, config_, device_.is_cpu() ? CpuChunkTokens(config_) : 0, /*padded=*/!fused, device_);
     Cover(layout);
-    const Pass pass = PreparePass();
+    // A layer's weights are prepared once for all chunks, and without gradients in the memory of the layer before.
+    std::vector<Travelling> travelling;
+    for (const Chunk& chunk : layout.chunks) travelling.push_back(Embed(chunk));
+    LayerWeights weights;
+    for (size_t n = 0; n < layers_.size(); ++n) {
+      PrepareLayer(layers_[n], &weights);
+      for (size_t i = 0; i < travelling.size(); ++i) GoThrough(n, weights, layout.chunks[i], travelling[i]);
+    }
+    op::Weight head;
+    op::Prepare(head_, at::Tensor(), type_, &head);
     std::vector<at::Tensor> logprobs, entropy;
-    for (const Chunk& chunk : layout.chunks) {
-      const TokenScores scores = ScoreChunk(chunk, pass);
+    for (size_t i = 0; i < travelling.size(); ++i) {
+      const TokenScores scores = op::HeadLogProbs(travelling[i].y, head, layout.chunks[i].target_ids);
+      travelling[i] = {};
       logprobs.push_back(scores.logprobs);
       entropy.push_back(scores.entropy);
     }
@@ -158,38 +169,35 @@ class Transformer final : public Model {
     TANDEM_CHECK(offset == flat_.size(0));
   }
 
-  Pass PreparePass() const {
-    Pass pass;
-    for (const LayerLeaves& layer : layers_) {
-      pass.layers.push_back({op::Prepare(layer.qkv, layer.qkv_bias, type_),
-                             op::Prepare(layer.attention_out, layer.attention_out_bias, type_),
-                             op::Prepare(layer.gate_up, layer.gate_up_bias, type_),
-                             op::Prepare(layer.down, layer.down_bias, type_)});
-    }
-    pass.head = op::Prepare(head_, at::Tensor(), type_);
-    return pass;
+  void PrepareLayer(const LayerLeaves& layer, LayerWeights* weights) const {
+    op::Prepare(layer.qkv, layer.qkv_bias, type_, &weights->qkv);
+    op::Prepare(layer.attention_out, layer.attention_out_bias, type_, &weights->attention_out);
+    op::Prepare(layer.gate_up, layer.gate_up_bias, type_, &weights->gate_up);
+    op::Prepare(layer.down, layer.down_bias, type_, &weights->down);
   }
 
-  TokenScores ScoreChunk(const Chunk& chunk, const Pass& pass) const {
-    const double epsilon = config_.norm_epsilon;
-    at::Tensor x = op::TakeRows(embedding_, chunk.ids);  // [tokens, hidden]
-    at::Tensor y = op::RmsNorm(x, layers_[0].attention_norm, epsilon, type_);
-    for (size_t n = 0; n < layers_.size(); ++n) {
-      const LayerLeaves& leaves = layers_[n];
-      const LayerWeights& weights = pass.layers[n];
-      const bool last = n + 1 == layers_.size();
-      at::Tensor qkv = op::Linear(y, weights.qkv);
-      if (config_.qk_norm) qkv = op::QueryKeyNorm(qkv, config_, leaves.q_norm, leaves.k_norm);
-      at::Tensor attended = op::Attention(qkv, config_, rotary_, chunk);
-      if (last) {  // what follows is wanted for the rows that predict targets only: [targets, hidden]
-        attended = op::TakeRows(attended, chunk.rows);
-        x = op::TakeRows(x, chunk.rows);
-      }
-      std::tie(x, y) = op::AddRmsNorm(x, op::Linear(attended, weights.attention_out), leaves.mlp_norm, epsilon, type_);
-      const at::Tensor mlp = op::Linear(op::SwiGlu(op::Linear(y, weights.gate_up)), weights.down);
-      std::tie(x, y) = op::AddRmsNorm(x, mlp, last ? final_norm_ : layers_[n + 1].attention_norm, epsilon, type_);
+  Travelling Embed(const Chunk& chunk) const {
+    at::Tensor x = op::TakeRows(embedding_, chunk.ids);
+    at::Tensor y = op::RmsNorm(x, layers_[0].attention_norm, config_.norm_epsilon, type_);
+    return {std::move(x), std::move(y)};
+  }
+
+  // Layer n. The last one leaves only the rows that predict targets: [targets, hidden].
+  void GoThrough(size_t n, const LayerWeights& weights, const Chunk& chunk, Travelling& t) const {
+    const LayerLeaves& leaves = layers_[n];
+    const bool last = n + 1 == layers_.size();
+    at::Tensor qkv = op::Linear(t.y, weights.qkv);
+    if (config_.qk_norm) qkv = op::QueryKeyNorm(qkv, config_, leaves.q_norm, leaves.k_norm);
+    at::Tensor attended = op::Attention(qkv, config_, rotary_, chunk);
+    if (last) {
+      attended = op::TakeRows(attended, chunk.rows);
+      t.x = op::TakeRows(t.x, chunk.rows);
     }
-    return op::HeadLogProbs(y, pass.head, chunk.target_ids);
+    const double epsilon = config_.norm_epsilon;
+    std::tie(t.x, t.y) =
+        op::AddRmsNorm(t.x, op::Linear(attended, weights.attention_out), leaves.mlp_norm, epsilon, type_);
+    const at::Tensor mlp = op::Linear(op::SwiGlu(op::Linear(t.y, weights.gate_up)), weights.down);
+    std::tie(t.x, t.y) = op::AddRmsNorm(t.x, mlp, last ? final_norm_ : layers_[n + 1].attention_norm, epsilon, type_);
   }
 
   const ModelConfig config_;

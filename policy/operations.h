@@ -20,7 +20,8 @@ struct Weight {
 };
 
 // `type`: what the linear layers of the pass compute in; another type than the weight's casts it, once for the pass.
-Weight Prepare(const at::Tensor& weight, const at::Tensor& bias, at::ScalarType type);
+// Where no gradient is wanted, the memory of `into` is used again if it has the size.
+void Prepare(const at::Tensor& weight, const at::Tensor& bias, at::ScalarType type, Weight* into);
 
 at::Tensor Linear(const at::Tensor& x, const Weight& weight);  // x [rows, in] -> [rows, out]
 

@@ -5,7 +5,8 @@
 
 namespace tandem::operations {
 
-at::Tensor PackedWeight(const at::Tensor& weight);  // [out, in] float32 on the CPU
+// weight: [out, in] float32 on the CPU. Into the memory of `again` if that is defined and has the size.
+at::Tensor PackedWeight(const at::Tensor& weight, const at::Tensor& again = {});
 
 // x [rows, in] times a packed weight -> [rows, out].
 at::Tensor PackedProduct(const at::Tensor& x, const at::Tensor& packed, int64_t out);

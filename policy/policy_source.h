@@ -19,8 +19,8 @@ struct PolicySource {
   ModelConfig shape;
   std::unique_ptr<const Language> language;
   std::optional<ModelFolder> folder;  // none: weights are drawn at random
-  // What stands beside the weights of a model that came from it, by file name, so that Hugging Face's libraries load it:
-  // config.json and the tokenizer's files.
+  // What stands beside the weights of a model that came from it, by file name, so that Hugging Face's libraries load
+  // it: config.json and the tokenizer's files.
   std::map<std::string, std::string> companions;
 };
 

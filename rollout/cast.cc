@@ -44,8 +44,8 @@ absl::StatusOr<std::unique_ptr<Cast>> Cast::Create(const proto::Config& config, 
     }
     if (sources.contains(policy)) continue;
     const proto::PolicyConfig& options = found->second;
-    absl::StatusOr<PolicySource> source = OpenPolicySource(options.init(), ModelShape(options.model(), 0),
-                                                           environment.alphabet(), options.system());
+    absl::StatusOr<PolicySource> source =
+        OpenPolicySource(options.init(), ModelShape(options.model(), 0), environment.alphabet(), options.system());
     if (!source.ok()) return Annotate(source.status(), absl::StrCat("policies.", policy));
     sources.emplace(policy, *std::move(source));
   }
@@ -58,8 +58,8 @@ absl::StatusOr<std::unique_ptr<Cast>> Cast::CreateForRun(const proto::Config& co
   for (const std::string role : kRoles) {
     const std::string policy = PolicyOfRole(config, role);
     if (!cast->engines_.contains(policy)) {
-      TANDEM_RETURN_IF_ERROR(Annotate(cast->AddEngine(policy, cast->source(policy).shape, factory),
-                                      absl::StrCat("policies.", policy)));
+      TANDEM_RETURN_IF_ERROR(
+          Annotate(cast->AddEngine(policy, cast->source(policy).shape, factory), absl::StrCat("policies.", policy)));
       const auto lag = config.lag().find(policy);
       if (lag != config.lag().end()) {
         cast->engines_.at(policy)->Keep(MostLag(lag->second, config.policies().at(policy).staleness().bound()));

@@ -44,8 +44,8 @@ class Cast {
   // An engine called `name` for a model of `shape`. kInvalidArgument: a bad shape.
   absl::Status AddEngine(const std::string& name, const ModelConfig& shape, const DecoderFactory& factory);
 
-  // `role` is played by the engine called `engine`, or by its script without errors (""). `language`: the engine's, which
-  // outlives the cast; null: that of the role's policy.
+  // `role` is played by the engine called `engine`, or by its script without errors (""). `language`: the engine's,
+  // which outlives the cast; null: that of the role's policy.
   void Seat(const std::string& role, const std::string& engine, const Language* language = nullptr);
 
   // What a policy of the configuration starts from.

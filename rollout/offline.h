@@ -14,7 +14,7 @@ namespace tandem {
 
 // Who plays a role.
 struct RoleBinding {
-  bool oracle = false;  // the scripted role; the rest is not used
+  bool oracle = false;                   // the scripted role; the rest is not used
   const PolicySource* source = nullptr;  // of the policy; outlives the run
   VersionId version;
   std::vector<float> weights;  // flat, in ParameterLayout's order

@@ -100,9 +100,9 @@ class Trainer {
   std::unique_ptr<TrainerLink> link_;
   std::unique_ptr<Updater> updater_;
   std::map<std::string, std::string> companions_;  // of its checkpoints' weights
-  CheckpointName position_;    // incarnation of this run, stage, and steps done in it
-  double waited_s_ = 0;        // for the batch of the current step
-  double last_metrics_s_ = 0;  // when the metrics of the step before were taken
+  CheckpointName position_;                        // incarnation of this run, stage, and steps done in it
+  double waited_s_ = 0;                            // for the batch of the current step
+  double last_metrics_s_ = 0;                      // when the metrics of the step before were taken
   double last_cpu_s_ = 0;
 };
 

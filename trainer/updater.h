@@ -24,7 +24,8 @@ struct UpdaterOptions {
   std::string policy;
   proto::PolicyConfig config;
   ModelConfig shape;
-  const ModelFolder* start = nullptr;  // whose weights are the first ones, read by Create; null: they are drawn at random
+  const ModelFolder* start =
+      nullptr;                 // whose weights are the first ones, read by Create; null: they are drawn at random
   uint32_t sft_steps = 0;      // length of the warm start's schedule
   uint32_t train_steps = 1;    // length of the reinforcement part's
   uint64_t seed = 0;           // of the run: initial weights and the shuffles into minibatches
@@ -51,8 +52,8 @@ struct StepResult {
 
 class Updater {
  public:
-  // Initial weights are those of `start`, or depend on (seed, policy) alone. `collective` has to stay. kInvalidArgument: an unknown loss or an
-  // impossible shape.
+  // Initial weights are those of `start`, or depend on (seed, policy) alone. `collective` has to stay.
+  // kInvalidArgument: an unknown loss or an impossible shape.
   static absl::StatusOr<std::unique_ptr<Updater>> Create(UpdaterOptions options, Collective& collective);
 
   // The warm start is over: the optimizer forgets it, and the weights become the reference of the KL penalty.

@@ -75,13 +75,20 @@ void LinearAdd(const float* x, int64_t rows, const float* packed, int64_t in, in
   HWY_DYNAMIC_DISPATCH(LinearPlus)(x, rows, packed, in, out, y);
 }
 
+constexpr int64_t kLine = 16;  // floats
+
 void PackLinear(const float* weight, int64_t out, int64_t in, float* packed) {
   for (int64_t column = 0; column < out; column += kPanelColumns) {
     const int64_t columns = std::min(kPanelColumns, out - column);
     float* panel = packed + column * in;
     if (columns < kPanelColumns) std::fill_n(panel, kPanelColumns * in, 0.0f);
-    for (int64_t k = 0; k < in; ++k) {
-      for (int64_t c = 0; c < columns; ++c) panel[k * kPanelColumns + c] = weight[(column + c) * in + k];
+    // A cache line of each row at a time: what is written meanwhile stays in the first-level cache.
+    for (int64_t first = 0; first < in; first += kLine) {
+      const int64_t last = std::min(first + kLine, in);
+      for (int64_t c = 0; c < columns; ++c) {
+        const float* row = weight + (column + c) * in;
+        for (int64_t k = first; k < last; ++k) panel[k * kPanelColumns + c] = row[k];
+      }
     }
   }
 }

@@ -20,8 +20,8 @@ namespace tandem {
 // A text becomes ids in these steps: added tokens are found; what lies between is normalized; added tokens that are
 // looked for in normalized text are found; patterns divide the rest into words; the bytes of a word are merged.
 //
-// What a letter, digit or space is, the patterns know from PCRE2 (10.42 in Debian 12: Unicode 14). `tokenizers` knows of
-// later versions: where a text has characters assigned since, ids may differ.
+// What a letter, digit or space is, the patterns know from PCRE2 (10.42 in Debian 12: Unicode 14). `tokenizers` knows
+// of later versions: where a text has characters assigned since, ids may differ.
 class BpeTokenizer final : public Tokenizer {
  public:
   // `end_token` ends a turn ("<|im_end|>"). Errors as ReadTokenizerFile's; kInvalidArgument also for patterns that

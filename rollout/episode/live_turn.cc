@@ -21,10 +21,7 @@ void RecordRuns(const std::vector<VersionCount>& runs, google::protobuf::Repeate
 }  // namespace
 
 LiveTurn::LiveTurn(TurnStart start, const Clock& clock)
-    : start_(std::move(start)),
-      decoder_(start_.seat->language->tokenizer()),
-      clock_(clock),
-      started_s_(clock.Now()) {}
+    : start_(std::move(start)), decoder_(start_.seat->language->tokenizer()), clock_(clock), started_s_(clock.Now()) {}
 
 void LiveTurn::Wait(std::coroutine_handle<> waiter, bool for_token) {
   TANDEM_CHECK(!waiter_);

@@ -36,8 +36,6 @@ class ScriptedPlayer final : public Player {
 
 }  // namespace
 
-std::unique_ptr<Player> MakeScriptedPlayer(double corrupt) {
-  return std::make_unique<ScriptedPlayer>(corrupt);
-}
+std::unique_ptr<Player> MakeScriptedPlayer(double corrupt) { return std::make_unique<ScriptedPlayer>(corrupt); }
 
 }  // namespace tandem

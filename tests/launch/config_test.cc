@@ -204,8 +204,10 @@ TEST_F(ConfigTest, AContextThatIsTooSmallForATurnIsAnError) {
   ASSERT_TRUE(loaded.ok());
   // Planner: 24 + 40 (max_plan_tokens) = 64 (context) fits, 25 does not. Executor: 60 + 4 = 64 fits.
   EXPECT_TRUE(CheckContexts(*loaded, {24, 64}, {60, 64}).ok());
-  EXPECT_THAT(CheckContexts(*loaded, {25, 64}, {4, 64}).message(), HasSubstr("policies.planner.model.context: 64 is too small"));
-  EXPECT_THAT(CheckContexts(*loaded, {24, 64}, {61, 64}).message(), HasSubstr("policies.executor.model.context: 64 is too small"));
+  EXPECT_THAT(CheckContexts(*loaded, {25, 64}, {4, 64}).message(),
+              HasSubstr("policies.planner.model.context: 64 is too small"));
+  EXPECT_THAT(CheckContexts(*loaded, {24, 64}, {61, 64}).message(),
+              HasSubstr("policies.executor.model.context: 64 is too small"));
 }
 
 TEST_F(ConfigTest, AFileThatIsNotThereIsAnErrorWithWhatIsNearIt) {

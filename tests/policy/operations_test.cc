@@ -24,6 +24,12 @@ double Difference(const at::Tensor& a, const at::Tensor& b) {
   return a.numel() == 0 ? 0 : (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
 }
 
+Weight Prepared(const at::Tensor& weight, at::ScalarType type) {
+  Weight prepared;
+  Prepare(weight, /*bias=*/{}, type, &prepared);
+  return prepared;
+}
+
 // Outputs, then gradients of a fixed weighting of them with respect to `inputs`, in `type`.
 Tensors RunIn(at::ScalarType type, const Tensors& inputs, const std::function<Tensors(const Tensors&)>& function) {
   Tensors leaves;
@@ -103,7 +109,7 @@ TEST(OperationsTest, HeadLogProbsInOneBlockAndInSeveral) {
       ExpectFusedEqualsComposite(
           {y, Random(12, {vocabulary, 12})},
           [&](const Tensors& x) -> Tensors {
-            const TokenScores scores = HeadLogProbs(x[0], Prepare(x[1], {}, x[1].scalar_type()), targets, block);
+            const TokenScores scores = HeadLogProbs(x[0], Prepared(x[1], x[1].scalar_type()), targets, block);
             return {scores.logprobs, scores.entropy};
           },
           "vocabulary " + std::to_string(vocabulary) + ", blocks of " + std::to_string(block));
@@ -116,7 +122,7 @@ TEST(OperationsTest, HeadLogProbsAreThoseOfALogSoftmax) {
   const at::Tensor targets = at::arange(20, at::kLong).remainder(9);
   const at::Tensor y = Random(13, {20, 6}).to(at::kDouble).requires_grad_(true);
   const at::Tensor weight = Random(14, {9, 6}).to(at::kDouble).requires_grad_(true);
-  const TokenScores scores = HeadLogProbs(y, Prepare(weight, {}, at::kDouble), targets, 6);
+  const TokenScores scores = HeadLogProbs(y, Prepared(weight, at::kDouble), targets, 6);
   const at::Tensor y2 = y.detach().clone().requires_grad_(true), weight2 = weight.detach().clone().requires_grad_(true);
   const at::Tensor all = at::log_softmax(at::linear(y2, weight2), -1);
   const at::Tensor wanted = all.gather(1, targets.unsqueeze(1)).squeeze(1);
@@ -139,7 +145,7 @@ TEST(OperationsTest, Linear) {
   for (const auto& [rows, in, out] : {std::array<int64_t, 3>{1, 1, 1}, {5, 7, 33}, {300, 64, 24}, {129, 50, 100}}) {
     ExpectFusedEqualsComposite(
         {Random(10, {rows, in}), Random(11, {out, in})},
-        [](const Tensors& x) -> Tensors { return {operations::Linear(x[0], Prepare(x[1], {}, x[1].scalar_type()))}; },
+        [](const Tensors& x) -> Tensors { return {operations::Linear(x[0], Prepared(x[1], x[1].scalar_type()))}; },
         std::to_string(rows) + " x " + std::to_string(in) + " x " + std::to_string(out));
   }
 }

@@ -1,5 +1,5 @@
-// A model folder like those that people download: the shape of Qwen2.5, small and with random weights, with a byte-level
-// tokenizer (the goldens', of 1,122 tokens) and Qwen2.5's chat template.
+// A model folder like those that people download: the shape of Qwen2.5, small and with random weights, with a
+// byte-level tokenizer (the goldens', of 1,122 tokens) and Qwen2.5's chat template.
 #pragma once
 
 #include <filesystem>

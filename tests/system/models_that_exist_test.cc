@@ -79,8 +79,8 @@ TEST_F(ModelsThatExistTest, TheyLearnPlayReplayAndAreModelsAgain) {
     }
   }
   const std::string planner = CheckpointFolder(Run(), "planner", {0, false, 4});
-  TandemProcess generate({"generate", planner, "--chat", "--prompt", "What is the sum of 3 and 4?", "--greedy",
-                          "--max-new-tokens", "8"});
+  TandemProcess generate(
+      {"generate", planner, "--chat", "--prompt", "What is the sum of 3 and 4?", "--greedy", "--max-new-tokens", "8"});
   EXPECT_EQ(generate.Wait(), 0) << generate.said();
   EXPECT_THAT(generate.said(), HasSubstr("\"text\":"));
   TandemProcess eval({"eval", Run(), "--episodes", "20"});

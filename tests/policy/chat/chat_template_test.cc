@@ -126,7 +126,8 @@ TEST(ChatTemplateTest, OpensWhatAModelsFolderHas) {
   };
   nlohmann::json config = {{"bos_token", {{"content", "<bos>"}}}};
   folder.Write("tokenizer_config.json", config.dump());
-  EXPECT_THAT(opened(), HasSubstr("tokenizer_config.json: chat_template: missing, and there is no chat_template.jinja"));
+  EXPECT_THAT(opened(),
+              HasSubstr("tokenizer_config.json: chat_template: missing, and there is no chat_template.jinja"));
   config["chat_template"] = *ReadFile("tests/parity/templates/llama3.jinja");
   folder.Write("tokenizer_config.json", config.dump());
   EXPECT_EQ(
