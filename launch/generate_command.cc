@@ -132,13 +132,14 @@ absl::Status CheckFlags(const GenerateFlags& flags) {
 
 absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const ModelFolder& folder, const Placement& placement,
                                                    int64_t batch) {
+  const int64_t pages = CachePages(folder.shape().context, batch);
   std::unique_ptr<Decoder> decoder;
   if (placement.device == "cpu" && !placement.bf16) {
-    decoder = MakeCpuDecoder(folder.shape(), batch);
+    decoder = MakeCpuDecoder(folder.shape(), pages);
   } else {
-    TANDEM_ASSIGN_OR_RETURN(decoder, MakeAtenDecoder(folder.shape(), batch, placement.device, placement.bf16));
+    TANDEM_ASSIGN_OR_RETURN(decoder, MakeAtenDecoder(folder.shape(), pages, placement.device, placement.bf16));
   }
-  auto engine = std::make_unique<Engine>(std::move(decoder), batch);
+  auto engine = std::make_unique<Engine>(std::move(decoder), EngineOptions{.max_batch = batch});
   const auto count = static_cast<size_t>(ParameterCount(folder.shape()));
   const std::unique_ptr<float[]> weights(new float[count]);  // not touched: ReadWeights is then fastest
   TANDEM_RETURN_IF_ERROR(ReadWeights(folder, {weights.get(), count}));

@@ -135,13 +135,13 @@ absl::Status CheckBeforeRun(const LoadedConfig& loaded) {
 absl::StatusOr<DecoderFactory> MakeDecoderFactory(const proto::RolloutConfig& rollout) {
   TANDEM_ASSIGN_OR_RETURN(const std::string device, ResolveDevice(DeviceName(rollout.device())));
   if (device == "cpu") {
-    return DecoderFactory([](const ModelConfig& shape, int64_t slots) -> absl::StatusOr<std::unique_ptr<Decoder>> {
-      return MakeCpuDecoder(shape, slots);
+    return DecoderFactory([](const ModelConfig& shape, int64_t pages) -> absl::StatusOr<std::unique_ptr<Decoder>> {
+      return MakeCpuDecoder(shape, pages);
     });
   }
   const bool bf16 = rollout.precision() == proto::BF16;
   return DecoderFactory(
-      [device, bf16](const ModelConfig& shape, int64_t slots) { return MakeAtenDecoder(shape, slots, device, bf16); });
+      [device, bf16](const ModelConfig& shape, int64_t pages) { return MakeAtenDecoder(shape, pages, device, bf16); });
 }
 
 }  // namespace tandem

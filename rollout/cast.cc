@@ -80,10 +80,8 @@ void Cast::LetToolsTakeTime() {
 absl::Status Cast::AddEngine(const std::string& name, const ModelConfig& shape, const DecoderFactory& factory) {
   TANDEM_RETURN_IF_ERROR(Annotate(CheckModelConfig(shape), "model"));
   const int64_t max_batch = config_.rollout().max_batch();
-  // The other half keeps the caches of prompts, since the same ones come again: a task's for each episode of its group,
-  // a step's all the time.
-  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder, factory(shape, /*slots=*/2 * max_batch));
-  engines_[name] = std::make_unique<Engine>(std::move(decoder), max_batch);
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder, factory(shape, CachePages(shape.context, max_batch)));
+  engines_[name] = std::make_unique<Engine>(std::move(decoder), EngineOptions{.max_batch = max_batch});
   return absl::OkStatus();
 }
 

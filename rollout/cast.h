@@ -17,9 +17,8 @@
 
 namespace tandem {
 
-// Makes the arithmetic behind an engine. It may have fewer slots than asked for (twice rollout.max_batch), but at least
-// one.
-using DecoderFactory = std::function<absl::StatusOr<std::unique_ptr<Decoder>>(const ModelConfig& shape, int64_t slots)>;
+// Makes the arithmetic behind an engine, with so many pages for caches.
+using DecoderFactory = std::function<absl::StatusOr<std::unique_ptr<Decoder>>(const ModelConfig& shape, int64_t pages)>;
 
 // The policy that plays `role`: as configured, or the one of the same name.
 std::string PolicyOfRole(const proto::Config& config, const std::string& role);

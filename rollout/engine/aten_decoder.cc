@@ -1,5 +1,5 @@
 // The engine's arithmetic over ATen: for GPUs, and the reference of tests on the CPU. Rows are padded to a batch of
-// [slots in work, rows of a slot]; a row's result depends on the others through the rounding of matrix products only.
+// [sequences, rows of a sequence]; a row's result depends on the others through the rounding of matrix products only.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "base/random.h"
 #include "base/status.h"
@@ -35,33 +36,33 @@ struct ModelTensors {
 // The rows of a Run, on the device.
 struct Rows {
   at::Tensor tokens, positions;  // [rows]
-  at::Tensor places;             // [rows] where a row's key and value go, in a cache of [slots * context, ...]
-  at::Tensor slots;              // [live] the slots in work
-  at::Tensor padded;             // [rows] the row's place in [live * most]
-  at::Tensor seen;               // [live, 1, most, longest] which positions a row attends to
+  at::Tensor places;             // [rows] where a row's key and value go, in a cache of [pages * kCachePage, ...]
+  at::Tensor attended;           // [sequences * longest] the places of each sequence's positions
+  at::Tensor padded;             // [rows] the row's place in [sequences * most]
+  at::Tensor seen;               // [sequences, 1, most, longest] which positions a row attends to
   at::Tensor cos, sin;           // [rows, 1, head_size / 2]
-  int64_t live = 0;              // number of slots in work
-  int64_t most = 0;              // rows of one slot
-  int64_t longest = 0;           // positions in use
+  int64_t sequences = 0;
+  int64_t most = 0;     // rows of one sequence
+  int64_t longest = 0;  // positions in use
 };
 
 class AtenDecoder final : public Decoder {
  public:
-  AtenDecoder(const ModelConfig& config, int64_t slots, at::Device device, at::ScalarType type)
+  AtenDecoder(const ModelConfig& config, int64_t pages, at::Device device, at::ScalarType type)
       : config_(config),
-        slots_(slots),
+        pages_(pages),
         device_(device),
         type_(type),
         rotary_(op::MakeRotary(config, config.context, device)) {
     const auto options = at::TensorOptions().device(device).dtype(type);
     for (int64_t n = 0; n < config.layers; ++n) {
-      keys_.push_back(at::zeros({slots * config.context, config.kv_heads, config.head_size()}, options));
+      keys_.push_back(at::zeros({pages * kCachePage, config.kv_heads, config.head_size()}, options));
       values_.push_back(at::zeros_like(keys_.back()));
     }
   }
 
   const ModelConfig& config() const override { return config_; }
-  int64_t slots() const override { return slots_; }
+  int64_t pages() const override { return pages_; }
 
   void Use(int32_t set) override {
     set_ = static_cast<size_t>(set);
@@ -103,14 +104,13 @@ class AtenDecoder final : public Decoder {
     Sample(logits.to(at::kFloat), rows, wanted, sampled);
   }
 
-  bool CopyCache(int32_t from, int32_t to, int32_t positions) override {
+  void CopyPage(int32_t from, int32_t to) override {
     const c10::InferenceMode inference;
     for (std::vector<at::Tensor>* cache : {&keys_, &values_}) {
       for (at::Tensor& layer : *cache) {
-        layer.narrow(0, to * config_.context, positions).copy_(layer.narrow(0, from * config_.context, positions));
+        layer.narrow(0, to * kCachePage, kCachePage).copy_(layer.narrow(0, from * kCachePage, kCachePage));
       }
     }
-    return true;
   }
 
  private:
@@ -157,40 +157,54 @@ class AtenDecoder final : public Decoder {
 
   Rows Gather(std::span<const DecodeRow> rows) const {
     Rows r;
-    std::vector<int64_t> tokens, positions, places, slots, live_of(static_cast<size_t>(slots_), -1), rows_of, index;
+    std::vector<int64_t> tokens, positions, places, rows_of, index, sequence_of;
+    std::vector<const DecodeRow*> last_of;  // the last row of each sequence
+    absl::flat_hash_map<const int32_t*, int64_t> sequences;
     for (const DecodeRow& row : rows) {
       TANDEM_CHECK(row.token >= 0 && row.token < config_.vocabulary);
-      TANDEM_CHECK(row.slot >= 0 && row.slot < slots_);
       TANDEM_CHECK(row.position >= 0 && row.position < config_.context);
       tokens.push_back(row.token);
       positions.push_back(row.position);
-      places.push_back(row.slot * config_.context + row.position);
-      int64_t& live = live_of[static_cast<size_t>(row.slot)];
-      if (live < 0) {
-        live = static_cast<int64_t>(slots.size());
-        slots.push_back(row.slot);
+      places.push_back(Place(row.pages, row.position));
+      const auto [found, added] = sequences.try_emplace(row.pages, static_cast<int64_t>(rows_of.size()));
+      if (added) {
         rows_of.push_back(0);
+        last_of.push_back(nullptr);
       }
-      index.push_back(rows_of[static_cast<size_t>(live)]++);
+      const auto sequence = static_cast<size_t>(found->second);
+      sequence_of.push_back(found->second);
+      index.push_back(rows_of[sequence]++);
+      last_of[sequence] = &row;
       r.longest = std::max<int64_t>(r.longest, row.position + 1);
     }
-    r.live = static_cast<int64_t>(slots.size());
+    r.sequences = static_cast<int64_t>(rows_of.size());
     r.most = *std::max_element(rows_of.begin(), rows_of.end());
-    std::vector<int64_t> padded, last_seen(static_cast<size_t>(r.live * r.most), 0);  // a padded row sees position 0
+    // A padded row sees position 0.
+    std::vector<int64_t> padded, last_seen(static_cast<size_t>(r.sequences * r.most), 0), attended;
     for (size_t i = 0; i < rows.size(); ++i) {
-      padded.push_back(live_of[static_cast<size_t>(rows[i].slot)] * r.most + index[i]);
+      padded.push_back(sequence_of[i] * r.most + index[i]);
       last_seen[static_cast<size_t>(padded.back())] = rows[i].position;
+    }
+    for (const DecodeRow* last : last_of) {
+      for (int64_t p = 0; p < r.longest; ++p)
+        attended.push_back(Place(last->pages, std::min<int64_t>(p, last->position)));
     }
     r.tokens = OnDevice(tokens);
     r.positions = OnDevice(positions);
     r.places = OnDevice(places);
-    r.slots = OnDevice(slots);
+    r.attended = OnDevice(attended);
     r.padded = OnDevice(padded);
     const at::Tensor columns = at::arange(r.longest, r.tokens.options());
-    r.seen = columns.view({1, 1, 1, -1}).le(OnDevice(last_seen).view({r.live, 1, r.most, 1}));
+    r.seen = columns.view({1, 1, 1, -1}).le(OnDevice(last_seen).view({r.sequences, 1, r.most, 1}));
     r.cos = rotary_.cos.index_select(0, r.positions).unsqueeze(1);
     r.sin = rotary_.sin.index_select(0, r.positions).unsqueeze(1);
     return r;
+  }
+
+  int64_t Place(const int32_t* pages, int64_t position) const {
+    const int64_t page = pages[position / kCachePage];
+    TANDEM_CHECK(page >= 0 && page < pages_);
+    return page * kCachePage + position % kCachePage;
   }
 
   // Writes the rows' keys and values into the cache, and attends. -> [rows, heads * head_size]
@@ -202,18 +216,16 @@ class AtenDecoder final : public Decoder {
     const at::Tensor turned = Turn(parts[0], r);
     keys_[n].index_copy_(0, r.places, turned.narrow(1, c.heads, c.kv_heads));
     values_[n].index_copy_(0, r.places, parts[1]);
-    at::Tensor queries = at::zeros({r.live * r.most, c.heads, size}, qkv.options());
+    at::Tensor queries = at::zeros({r.sequences * r.most, c.heads, size}, qkv.options());
     queries.index_copy_(0, r.padded, turned.narrow(1, 0, c.heads));
-    const auto cached = [&](const at::Tensor& cache) {  // [live, kv_heads, longest, head_size]
-      return cache.view({slots_, c.context, c.kv_heads, size})
-          .narrow(1, 0, r.longest)
-          .index_select(0, r.slots)
-          .transpose(1, 2);
+    const auto cached = [&](const at::Tensor& cache) {  // [sequences, kv_heads, longest, head_size]
+      return cache.index_select(0, r.attended).view({r.sequences, r.longest, c.kv_heads, size}).transpose(1, 2);
     };
     const at::Tensor out = at::scaled_dot_product_attention(
-        queries.view({r.live, r.most, c.heads, size}).transpose(1, 2), cached(keys_[n]), cached(values_[n]), r.seen,
+        queries.view({r.sequences, r.most, c.heads, size}).transpose(1, 2), cached(keys_[n]), cached(values_[n]),
+        r.seen,
         /*dropout_p=*/0.0, /*is_causal=*/false, /*scale=*/{}, /*enable_gqa=*/c.heads != c.kv_heads);
-    return out.transpose(1, 2).reshape({r.live * r.most, c.heads * size}).index_select(0, r.padded);
+    return out.transpose(1, 2).reshape({r.sequences * r.most, c.heads * size}).index_select(0, r.padded);
   }
 
   // Rotary positions in float32, as the training pass turns them.
@@ -282,23 +294,23 @@ class AtenDecoder final : public Decoder {
   at::TensorOptions IndexOptions() const { return at::TensorOptions().device(device_).dtype(at::kLong); }
 
   const ModelConfig config_;
-  const int64_t slots_;
+  const int64_t pages_;
   const at::Device device_;
   const at::ScalarType type_;
   const op::Rotary rotary_;
   std::vector<ModelTensors> sets_ = std::vector<ModelTensors>(1);
   size_t set_ = 0;                         // in use
-  std::vector<at::Tensor> keys_, values_;  // of each layer: [slots * context, kv_heads, head_size]
+  std::vector<at::Tensor> keys_, values_;  // of each layer: [pages * kCachePage, kv_heads, head_size]
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Decoder>> MakeAtenDecoder(const ModelConfig& config, int64_t slots,
+absl::StatusOr<std::unique_ptr<Decoder>> MakeAtenDecoder(const ModelConfig& config, int64_t pages,
                                                          const std::string& device, bool bf16) {
   TANDEM_RETURN_IF_ERROR(CheckModelConfig(config));
   TANDEM_ASSIGN_OR_RETURN(const std::string resolved, ResolveDevice(device));
   return TorchStatus([&]() -> std::unique_ptr<Decoder> {
-    return std::make_unique<AtenDecoder>(config, slots, at::Device(resolved), bf16 ? at::kBFloat16 : at::kFloat);
+    return std::make_unique<AtenDecoder>(config, pages, at::Device(resolved), bf16 ? at::kBFloat16 : at::kFloat);
   });
 }
 

@@ -25,12 +25,12 @@ constexpr int64_t kChunk = 96;
 
 class CpuDecoder final : public Decoder {
  public:
-  CpuDecoder(const ModelConfig& config, int64_t slots)
+  CpuDecoder(const ModelConfig& config, int64_t pages)
       : config_(config),
         shape_{config.heads, config.kv_heads, config.head_size()},
         q_width_(config.heads * config.head_size()),
         kv_width_(config.kv_heads * config.head_size()),
-        cache_(shape_, config.layers, config.context, slots),
+        cache_(shape_, config.layers, pages),
         rope_(config) {
     Use(0);
     x_.Resize(kChunk * config.hidden);
@@ -44,16 +44,13 @@ class CpuDecoder final : public Decoder {
   }
 
   const ModelConfig& config() const override { return config_; }
-  int64_t slots() const override { return cache_.slots(); }
+  int64_t pages() const override { return cache_.pages(); }
   void Use(int32_t set) override {
     while (sets_.size() <= static_cast<size_t>(set)) sets_.push_back(std::make_unique<PackedWeights>(config_));
     weights_ = sets_[set].get();
   }
   absl::Status Load(std::span<const float> weights) override { return weights_->Load(weights); }
-  bool CopyCache(int32_t from, int32_t to, int32_t positions) override {
-    cache_.Copy(from, to, positions);
-    return true;
-  }
+  void CopyPage(int32_t from, int32_t to) override { cache_.Copy(from, to); }
 
   void Run(std::span<const DecodeRow> rows, std::span<SampledToken> sampled) override {
     size_t done = 0;
@@ -69,7 +66,6 @@ class CpuDecoder final : public Decoder {
     for (const DecodeRow& row : rows) {
       TANDEM_CHECK(row.token >= 0 && row.token < config_.vocabulary);
       TANDEM_CHECK(row.position >= 0 && row.position < config_.context);
-      cache_.Reserve(row.slot, row.position);
       rope_.Cover(row.position + 1);
     }
     live_.assign(rows.begin(), rows.end());
@@ -116,7 +112,7 @@ class CpuDecoder final : public Decoder {
   }
 
   // Stores the row's key and value, then attends, while the pages that were written are still in the first-level cache.
-  // Rows of one slot come in ascending positions: what a row attends to is there.
+  // Rows of one sequence come in ascending positions: what a row attends to is there.
   void Attention(const LayerWeights& layer, int64_t n, int64_t r, bool attend) {
     const DecodeRow& row = live_[r];
     float* query = qkv_.data() + r * (q_width_ + 2 * kv_width_);
@@ -128,11 +124,13 @@ class CpuDecoder final : public Decoder {
     }
     kernels::Rotary(query, shape_.heads + shape_.kv_heads, shape_.head_size, rope_.cosine(row.position),
                     rope_.sine(row.position));
-    kernels::StoreKeyValue(shape_, query + q_width_, query + q_width_ + kv_width_,
-                           row.position % kernels::kPagePositions, cache_.Page(row.slot, n, row.position));
+    const int32_t page = row.position / kCachePage;
+    kernels::StoreKeyValue(shape_, query + q_width_, query + q_width_ + kv_width_, row.position % kCachePage,
+                           cache_.Page(row.pages[page], n));
     if (!attend) return;
-    kernels::Attend(shape_, query, cache_.Pages(row.slot, n), row.position + 1, scratch_.data(),
-                    attended_.data() + r * q_width_);
+    pages_.clear();
+    for (int32_t i = 0; i <= page; ++i) pages_.push_back(cache_.Page(row.pages[i], n));
+    kernels::Attend(shape_, query, pages_.data(), row.position + 1, scratch_.data(), attended_.data() + r * q_width_);
   }
 
   // Moves the rows that sample to the front.
@@ -186,6 +184,7 @@ class CpuDecoder final : public Decoder {
   PackedWeights* weights_ = nullptr;  // the set in use
   PageCache cache_;
   RopeTable rope_;
+  std::vector<const float*> pages_;  // that a row attends to
   // The rows of the chunk in work, and their activations.
   std::vector<DecodeRow> live_;
   AlignedFloats x_;         // [kChunk, hidden], the residual stream
@@ -200,8 +199,8 @@ class CpuDecoder final : public Decoder {
 
 }  // namespace
 
-std::unique_ptr<Decoder> MakeCpuDecoder(const ModelConfig& config, int64_t slots) {
-  return std::make_unique<CpuDecoder>(config, slots);
+std::unique_ptr<Decoder> MakeCpuDecoder(const ModelConfig& config, int64_t pages) {
+  return std::make_unique<CpuDecoder>(config, pages);
 }
 
 }  // namespace tandem

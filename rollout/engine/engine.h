@@ -1,90 +1,66 @@
 // Generates tokens for turns and knows nothing of tasks: continuous batching over all live turns of one policy.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <span>
-#include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
-#include "kernels/sampling_filter.h"
-#include "policy/model_config.h"
-#include "proto/message.pb.h"
+#include "absl/status/statusor.h"
+#include "base/clock.h"
 #include "rollout/engine/decoder.h"
-#include "rollout/engine/prompt_cache.h"
+#include "rollout/engine/prefix_pages.h"
+#include "rollout/engine/request.h"
+#include "rollout/engine/sequence.h"
 
 namespace tandem {
 
-struct VersionId {
-  uint32_t incarnation = 0;
-  uint32_t number = 0;
-  auto operator<=>(const VersionId&) const = default;
+// What becomes of live turns' caches when new weights come. (Turns that name their versions are read in by those.)
+enum class KeyValues {
+  kKeep,       // they stay: a turn's record says which version read in which row
+  kRecompute,  // they are dropped, and all is read in anew by the new weights
 };
 
-struct VersionCount {
-  VersionId version;
-  uint32_t count;
-};
-
-// Rows that a version reads in; the last of several goes on without end.
-using Readers = std::vector<VersionCount>;
-
-struct GenerateRequest {
-  std::vector<int32_t> prompt;  // at least one id
-  float temperature = 1;        // 0 is greedy
-  kernels::SamplingFilter filter = {};
-  int32_t max_new_tokens = 1;
-  std::vector<int32_t> stop_ids = {};  // each ends the turn, and is its last token
-  uint64_t random_key = 0;             // of (seed, episode, role, node); the token's position is the counter
-  // Which versions read in the rows of prompt and output; a row's version writes the token after it. Empty: whichever
-  // is the newest then.
-  Readers readers = {};
-
-  bool Stops(int32_t id) const { return std::find(stop_ids.begin(), stop_ids.end(), id) != stop_ids.end(); }
-};
-
-struct GenerateResult {
-  std::vector<int32_t> output;
-  std::vector<float> sampled_logprobs;     // of the distribution sampled from (greedy: 0)
-  std::vector<float> model_logprobs;       // of the model at temperature 1
-  std::vector<VersionCount> version_runs;  // over output
-  std::vector<VersionCount> cache_runs;    // over prompt and output but the last token
-  proto::FinishReason finish = proto::FINISH_UNKNOWN;
+struct EngineOptions {
+  // Rows (tokens read in) that go through the model at once; as many turns at most are decoded at the same time, the
+  // others wait in their order. The speed of a CPU is best when the live turns' caches fit its second-level cache: 32
+  // to 64.
+  int64_t max_batch = 32;
+  KeyValues on_swap = KeyValues::kKeep;
+  const Clock* clock = nullptr;  // of deadlines; null: there are none
 };
 
 // Not thread-safe. A turn's tokens and log-probabilities depend on its request and on the versions (of tokens and
-// cache) that wrote it, bit for bit, and on nothing else in the batch.
+// cache) that wrote it, bit for bit, and on nothing else in the batch. The decoder's pages are all the memory that it
+// has for caches, at least as much as one turn of the whole context takes: when they run out, the turn that was
+// admitted last gives its own back, waits, and reads in anew what it had.
 class Engine {
  public:
   using OnToken = std::function<void(int32_t)>;  // may be empty
   using OnDone = std::function<void(GenerateResult)>;
   using RequestId = uint64_t;
 
-  // At most `max_batch` rows (tokens read in) go through the model at once, and min(max_batch, decoder->slots()) turns
-  // are decoded at the same time; the others wait in their order. Slots beyond max_batch keep the caches of prompts for
-  // turns that ask the same. The speed of a CPU is best when the live turns' caches fit its second-level cache: 32
-  // to 64.
-  Engine(std::unique_ptr<Decoder> decoder, int64_t max_batch);
+  Engine(std::unique_ptr<Decoder> decoder, const EngineOptions& options);
   ~Engine();  // turns still live are dropped without a callback
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
   // Queues a turn. The callbacks run inside Step() (of a turn cancelled: OnDone within Cancel), and may call Submit and
-  // Cancel themselves, but not Step or Install. A prompt that does not fit the context with one token of output, or
-  // that holds ids outside of the vocabulary, is kInvalidArgument; output is cut where the context ends.
-  // kFailedPrecondition: it names a version that is not here.
+  // Cancel themselves, but not Step or Install. Output is cut where the context ends. kInvalidArgument: see
+  // CheckRequest. kFailedPrecondition: it names a version that is not here.
   absl::StatusOr<RequestId> Submit(GenerateRequest request, OnToken on_token, OnDone on_done);
   // Ends the turn with what it has, as CANCELLED. Nothing happens for a turn that has ended.
   void Cancel(RequestId id);
 
-  // Weights of `version` (flat, float32, ParameterLayout's order), in force from the next Step() on; the caches of live
-  // turns are kept. kFailedPrecondition for a version that is older than the installed one: versions never go back; the
-  // installed one again: nothing happens. kInvalidArgument: not the model's number of weights.
+  // Weights of `version` (flat, float32, ParameterLayout's order), in force from the next Step() on.
+  // kFailedPrecondition for a version that is older than the installed one: versions never go back; the installed one
+  // again: nothing happens. kInvalidArgument: not the model's number of weights.
   absl::Status Install(VersionId version, std::span<const float> weights);
 
   // From the next Install on, keeps so many versions behind the newest for turns that name them (at first 0). A version
@@ -101,10 +77,22 @@ class Engine {
   VersionId version() const { return version_; }
   size_t live() const { return live_; }                            // turns queued or being decoded
   uint64_t tokens_generated() const { return tokens_generated_; }  // since the start
-  uint64_t rows_run() const { return rows_run_; }                  // tokens read in; without prompts that were copied
+  uint64_t rows_run() const { return rows_run_; }                  // tokens read in; without prefixes that were shared
+  uint64_t preemptions() const { return preemptions_; }            // turns that gave their pages back for others
+  int64_t pages_held() const { return pages_.held(); }             // by live turns
 
  private:
-  struct Sequence;
+  // A turn in work. Turns live in a pool; an id names place and serial number, so that the id of a turn that ended
+  // finds nothing.
+  struct Turn {
+    RequestId id = 0;  // 0: the place is free
+    Sequence sequence;
+    OnToken on_token;
+    OnDone on_done;
+    bool active = false;
+    bool began = false;        // has looked for a prefix
+    uint64_t reading_key = 0;  // under which it stands in being_read_
+  };
   // A turn's rows within a batch.
   struct Planned {
     RequestId id;
@@ -123,19 +111,22 @@ class Engine {
     uint32_t turns = 0;  // live ones that name it
   };
 
-  Sequence* Find(RequestId id);
+  Turn* Find(RequestId id);
+  void EndOverdue();
   void Admit();
   void Plan();
-  int64_t PlanRows(Sequence& sequence, int64_t budget);
-  bool TakePromptFromCache(Sequence& sequence);
+  bool HaveRoomToDecode(Turn& turn);
+  int32_t PlanRows(Turn& turn, int64_t budget);
+  bool Begin(Turn& turn);
+  void Preempt(Turn& turn);
+  void StopReading(Turn& turn);
   int64_t RunBatches();
-  void Account(const Planned& planned, VersionId version);
   void Deliver(RequestId id, const SampledToken& token, VersionId version);
   void DropOldVersions();
-  void Finish(Sequence& sequence, proto::FinishReason reason);
+  void Finish(Turn& turn, proto::FinishReason reason);
 
   const std::unique_ptr<Decoder> decoder_;
-  const int64_t max_batch_;
+  const EngineOptions options_;
   bool has_weights_ = false;
   VersionId version_;  // the newest
   uint32_t keep_ = 0;
@@ -143,23 +134,23 @@ class Engine {
   std::vector<int32_t> free_sets_ = {0};
   int32_t sets_made_ = 1;
 
-  // Sequences live in a pool; an id names place and serial number, so that the id of a turn that ended finds nothing.
-  std::vector<std::unique_ptr<Sequence>> pool_;
+  std::vector<std::unique_ptr<Turn>> pool_;
   std::vector<uint32_t> free_places_;
   uint64_t next_serial_ = 1;
   std::deque<RequestId> waiting_;
-  std::vector<RequestId> active_;   // those with a slot, in order of admission
-  std::deque<int32_t> free_slots_;  // the longest free first: the others' prompts may be asked for again
-  int64_t turns_with_slot_ = 0;
+  std::vector<RequestId> active_;  // that may hold pages, in order of admission; some may have ended
+  int64_t turns_active_ = 0;
   size_t live_ = 0;
-  PromptCache prompts_;
-  bool decoder_copies_ = true;  // until it says that it does not
+  size_t with_deadline_ = 0;
+  PrefixPages pages_;
+  absl::flat_hash_map<uint64_t, RequestId> being_read_;  // prompts that others wait for, by hash of prompt and version
 
   std::map<VersionId, Batch> batches_;  // of the step in work
   bool stepping_ = false;
 
   uint64_t tokens_generated_ = 0;
   uint64_t rows_run_ = 0;
+  uint64_t preemptions_ = 0;
 };
 
 }  // namespace tandem

@@ -1,9 +1,7 @@
-// The key-value cache of all slots, in pages of 16 positions. Pages of short sequences lie close together, however long
-// a context the model allows, so that they stay in the processor's caches.
+// The key-value cache on the CPU, in pages of 16 positions of all layers. They take memory when they are first used.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "kernels/attention.h"
@@ -13,34 +11,19 @@ namespace tandem {
 
 class PageCache {
  public:
-  PageCache(const kernels::AttentionShape& shape, int64_t layers, int64_t context, int64_t slots);
+  PageCache(const kernels::AttentionShape& shape, int64_t layers, int64_t pages)
+      : layer_size_(kernels::PageSize(shape)), layers_(layers), pages_(pages) {}
 
-  int64_t slots() const { return static_cast<int64_t>(pages_.size()); }
+  int64_t pages() const { return pages_; }
 
-  // Makes room for `position` of `slot`; every position before it has been reserved. Position 0 starts the slot afresh.
-  void Reserve(int64_t slot, int64_t position);
+  // One layer's part of a page.
+  float* Page(int32_t page, int64_t layer);
 
-  // `slot` becomes a copy of the first `positions` positions of `from`. from != slot.
-  void Copy(int64_t from, int64_t slot, int64_t positions);
-
-  // The page of a reserved position, and all pages of a slot, of one layer: as the attention kernels want them.
-  float* Page(int64_t slot, int64_t layer, int64_t position) {
-    return pages_[slot].of_layer[layer][position / kernels::kPagePositions];
-  }
-  const float* const* Pages(int64_t slot, int64_t layer) const { return pages_[slot].of_layer[layer].data(); }
+  void Copy(int32_t from, int32_t to);
 
  private:
-  struct SlotPages {
-    std::vector<float*> whole;                  // each holds 16 positions of all layers
-    std::vector<std::vector<float*>> of_layer;  // [layers] where each layer's part begins
-  };
-  float* TakePage();
-  void Clear(SlotPages& slot);
-  void Append(SlotPages& slot);
-
-  const int64_t layer_size_, layers_, pages_per_slot_;
-  std::vector<SlotPages> pages_;
-  std::vector<float*> free_;  // the one used last is taken first: it is still in the caches
+  const int64_t layer_size_, layers_, pages_;
+  std::vector<float*> starts_;  // of the pages that have memory
   std::vector<AlignedFloats> blocks_;
 };
 

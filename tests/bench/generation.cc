@@ -31,7 +31,7 @@ class MeteredDecoder final : public Decoder {
   };
   MeteredDecoder(std::unique_ptr<Decoder> decoder, Meter* meter) : decoder_(std::move(decoder)), meter_(meter) {}
   const ModelConfig& config() const override { return decoder_->config(); }
-  int64_t slots() const override { return decoder_->slots(); }
+  int64_t pages() const override { return decoder_->pages(); }
   void Use(int32_t set) override { decoder_->Use(set); }
   absl::Status Load(std::span<const float> weights) override { return decoder_->Load(weights); }
   void Run(std::span<const DecodeRow> rows, std::span<SampledToken> sampled) override {
@@ -40,11 +40,10 @@ class MeteredDecoder final : public Decoder {
     meter_->seconds += CpuTime() - start;
     for (const DecodeRow& row : rows) meter_->flops += RowFlops(row);
   }
-  bool CopyCache(int32_t from, int32_t to, int32_t positions) override {
+  void CopyPage(int32_t from, int32_t to) override {
     const double start = CpuTime();
-    const bool copied = decoder_->CopyCache(from, to, positions);
+    decoder_->CopyPage(from, to);
     meter_->seconds += CpuTime() - start;
-    return copied;
   }
 
  private:
@@ -84,7 +83,8 @@ struct Measured {
 // An engine with the weights in it.
 struct Bench {
   Bench(const ModelConfig& config, const std::vector<float>& weights, int64_t slots, int64_t max_batch)
-      : engine(std::make_unique<MeteredDecoder>(MakeCpuDecoder(config, slots), &meter), max_batch) {
+      : engine(std::make_unique<MeteredDecoder>(MakeCpuDecoder(config, CachePages(config.context, slots)), &meter),
+               EngineOptions{.max_batch = max_batch}) {
     TANDEM_CHECK(engine.Install({1, 0}, weights).ok());
   }
   // Runs `turns` to their ends.

@@ -16,7 +16,8 @@ using testing::ElementsAre;
 class EngineTest : public testing::Test {
  protected:
   void Make(int64_t slots, int64_t max_batch) {
-    engine_ = std::make_unique<Engine>(MakeCpuDecoder(config_, slots), max_batch);
+    engine_ = std::make_unique<Engine>(MakeCpuDecoder(config_, CachePages(config_.context, slots)),
+                                       EngineOptions{.max_batch = max_batch});
     ASSERT_TRUE(engine_->Install({1, 0}, WeightsOf(config_, {1, 0})).ok());
   }
   // Submits a turn; its result is results_[the number returned].
@@ -214,7 +215,8 @@ TEST_F(EngineTest, VersionsNeverGoBack) {
 }
 
 TEST_F(EngineTest, NothingRunsBeforeTheFirstInstall) {
-  engine_ = std::make_unique<Engine>(MakeCpuDecoder(config_, 2), 2);
+  engine_ =
+      std::make_unique<Engine>(MakeCpuDecoder(config_, CachePages(config_.context, 2)), EngineOptions{.max_batch = 2});
   Submit(Turn({1}, 1));
   EXPECT_EQ(engine_->Step(), 0);
   EXPECT_EQ(engine_->live(), 1u);

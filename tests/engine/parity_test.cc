@@ -43,6 +43,14 @@ std::vector<Turn> Generate(Decoder& decoder, int64_t count, float temperature, s
     length.push_back(turn.prompt + 1 + random.Below(longest - turn.prompt));
     for (size_t i = 0; i < turn.prompt; ++i) turn.tokens.push_back(static_cast<int32_t>(random.Below(24)));
   }
+  // The last turn has the first pages, so that a turn's pages and its place in the batch differ.
+  const int64_t pages_of_turn = CachePages(64, 1);
+  std::vector<std::vector<int32_t>> pages(turns.size());
+  for (size_t t = 0; t < turns.size(); ++t) {
+    for (int64_t i = 0; i < pages_of_turn; ++i) {
+      pages[t].push_back(static_cast<int32_t>((count - 1 - static_cast<int64_t>(t)) * pages_of_turn + i));
+    }
+  }
   std::vector<size_t> read(turns.size(), 0);
   for (bool busy = true; busy;) {
     std::vector<DecodeRow> rows;
@@ -51,9 +59,8 @@ std::vector<Turn> Generate(Decoder& decoder, int64_t count, float temperature, s
       if (turns[t].tokens.size() == length[t]) continue;
       for (; read[t] < turns[t].tokens.size(); ++read[t]) {
         const bool last = read[t] + 1 == turns[t].tokens.size();
-        // Slots backwards, so that a slot and its place in the batch differ.
-        rows.push_back({turns[t].tokens[read[t]], static_cast<int32_t>(count - 1 - static_cast<int64_t>(t)),
-                        static_cast<int32_t>(read[t]), last, temperature, 1000 + t, filter});
+        rows.push_back({turns[t].tokens[read[t]], static_cast<int32_t>(read[t]), pages[t].data(), last, temperature,
+                        1000 + t, filter});
         if (last) owners.push_back(t);
       }
     }
@@ -95,10 +102,10 @@ class ParityTest : public testing::TestWithParam<ModelConfig> {
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
     model_->flat().copy_(RandomWeights(GetParam(), /*seed=*/41, /*std=*/0.12));
-    auto aten = MakeAtenDecoder(GetParam(), kTurns, "cpu", false);
+    auto aten = MakeAtenDecoder(GetParam(), CachePages(64, kTurns), "cpu", false);
     ASSERT_TRUE(aten.ok()) << aten.status();
     aten_ = *std::move(aten);
-    cpu_ = MakeCpuDecoder(GetParam(), kTurns);
+    cpu_ = MakeCpuDecoder(GetParam(), CachePages(64, kTurns));
     const at::Tensor flat = model_->flat();
     const std::span<const float> weights(flat.const_data_ptr<float>(), static_cast<size_t>(flat.numel()));
     ASSERT_TRUE(aten_->Load(weights).ok());
@@ -153,13 +160,14 @@ TEST_P(ParityTest, WhatAFilterLeavesIsDrawnAsOftenAsItsShare) {
   EXPECT_LT(certain, tokens) << "the filter left one token each time";
 }
 
-TEST_P(ParityTest, ACopiedCacheGoesOnLikeItsOriginal) {
+TEST_P(ParityTest, ACopiedPageGoesOnLikeItsOriginal) {
   for (Decoder* decoder : {cpu_.get(), aten_.get()}) {
+    const std::vector<int32_t> first = {7, 2}, second = {7, 5};
     std::vector<DecodeRow> prompt;
-    for (int32_t i = 0; i < 20; ++i) prompt.push_back({i, 2, i, false, 1, 0});
+    for (int32_t i = 0; i < 20; ++i) prompt.push_back({i, i, first.data(), false, 1, 0});
     decoder->Run(prompt, {});
-    ASSERT_TRUE(decoder->CopyCache(2, 5, 20));
-    const std::vector<DecodeRow> next = {{3, 2, 20, true, 1, 9}, {3, 5, 20, true, 1, 9}};
+    decoder->CopyPage(2, 5);
+    const std::vector<DecodeRow> next = {{3, 20, first.data(), true, 1, 9}, {3, 20, second.data(), true, 1, 9}};
     std::vector<SampledToken> sampled(2);
     decoder->Run(next, sampled);
     EXPECT_EQ(sampled[0].token, sampled[1].token);
@@ -181,7 +189,7 @@ TEST(AtenDecoderTest, Bf16ComesCloseToFloat32) {
   auto model = Model::Create(config, "cpu", false);
   ASSERT_TRUE(model.ok());
   (*model)->flat().copy_(RandomWeights(config, 42, 0.1));
-  auto decoder = MakeAtenDecoder(config, 8, "cpu", /*bf16=*/true);
+  auto decoder = MakeAtenDecoder(config, CachePages(64, 8), "cpu", /*bf16=*/true);
   ASSERT_TRUE(decoder.ok());
   const at::Tensor flat = (*model)->flat();
   ASSERT_TRUE((*decoder)->Load({flat.const_data_ptr<float>(), static_cast<size_t>(flat.numel())}).ok());

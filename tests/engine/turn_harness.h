@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "base/random.h"
@@ -58,21 +59,46 @@ inline std::vector<VersionId> Expand(const std::vector<VersionCount>& runs) {
 // Computes a turn alone, row after row, from nothing but its request and its version runs: what the engine promises.
 class Replay {
  public:
-  explicit Replay(const ModelConfig& config) : config_(config), decoder_(MakeCpuDecoder(config, 1)) {}
+  explicit Replay(const ModelConfig& config)
+      : config_(config), decoder_(MakeCpuDecoder(config, CachePages(config.context, 1))) {
+    pages_.resize(static_cast<size_t>(decoder_->pages()));
+    std::iota(pages_.begin(), pages_.end(), 0);
+  }
 
   // Expects that `result` is, bit for bit, what the request and the runs say.
   void Check(const GenerateRequest& request, const GenerateResult& result) {
-    const std::vector<VersionId> cache = Expand(result.cache_runs), writers = Expand(result.version_runs);
-    const size_t prompt = request.prompt.size(), output = result.output.size();
-    ASSERT_EQ(writers.size(), output);
+    const size_t output = result.output.size();
+    ASSERT_EQ(Expand(result.version_runs).size(), output);
     ASSERT_EQ(result.sampled_logprobs.size(), output);
     ASSERT_EQ(result.model_logprobs.size(), output);
-    ASSERT_EQ(cache.size(), prompt + output - 1);
+    ASSERT_EQ(Expand(result.cache_runs).size(), request.prompt.size() + output - 1);
+    size_t written = 0;
+    for (const CacheRestart& restart : result.restarts) {
+      ASSERT_GT(restart.output, written);
+      ASSERT_NO_FATAL_FAILURE(CheckTokens(request, result, restart.cache_runs, written, restart.output));
+      written = restart.output;
+    }
+    ASSERT_NO_FATAL_FAILURE(CheckTokens(request, result, result.cache_runs, written, output));
+    CheckEnd(request, result);
+  }
+
+ private:
+  // Tokens begin .. end-1 of the output, which were written from one cache.
+  void CheckTokens(const GenerateRequest& request, const GenerateResult& result, const VersionRuns& cache_runs,
+                   size_t begin, size_t end) {
+    const std::vector<VersionId> cache = Expand(cache_runs), writers = Expand(result.version_runs);
+    const size_t prompt = request.prompt.size();
+    ASSERT_EQ(cache.size(), prompt + end - 1);
     for (size_t position = 0; position < cache.size(); ++position) {
       Use(cache[position]);
-      const bool sample = position + 1 >= prompt;
+      const bool sample = position + 1 >= prompt + begin;
       const int32_t token = position < prompt ? request.prompt[position] : result.output[position - prompt];
-      const DecodeRow row{token, 0, static_cast<int32_t>(position), sample, request.temperature, request.random_key};
+      const DecodeRow row{.token = token,
+                          .position = static_cast<int32_t>(position),
+                          .pages = pages_.data(),
+                          .sample = sample,
+                          .temperature = request.temperature,
+                          .random_key = request.random_key};
       SampledToken sampled{};
       decoder_->Run({&row, 1}, {&sampled, sample ? 1u : 0u});
       if (!sample) continue;
@@ -82,10 +108,8 @@ class Replay {
       ASSERT_EQ(sampled.sampled_logprob, result.sampled_logprobs[i]) << "token " << i;
       ASSERT_EQ(sampled.model_logprob, result.model_logprobs[i]) << "token " << i;
     }
-    CheckEnd(request, result);
   }
 
- private:
   void CheckEnd(const GenerateRequest& request, const GenerateResult& result) {
     for (size_t i = 0; i + 1 < result.output.size(); ++i) ASSERT_FALSE(request.Stops(result.output[i]));
     const auto room = std::min<int64_t>(request.max_new_tokens, config_.context - request.prompt.size());
@@ -108,6 +132,7 @@ class Replay {
 
   const ModelConfig config_;
   std::unique_ptr<Decoder> decoder_;
+  std::vector<int32_t> pages_;
   std::map<VersionId, std::vector<float>> weights_;
   VersionId version_;
   bool loaded_ = false;

@@ -1,7 +1,8 @@
 // A decoder without a model, for the real engine: writes plans and results that are mostly, but not always, good. What
-// it writes depends on the slot's tokens, the random key, the position and the first weight, as a model's tokens would.
+// it writes depends on the sequence's tokens, the random key, the position and the first weight, as a model's tokens would.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <string>
@@ -17,11 +18,11 @@ namespace tandem {
 
 class BabblingDecoder final : public Decoder {
  public:
-  BabblingDecoder(ModelConfig config, int64_t slots, CharacterTokenizer tokenizer)
-      : config_(config), slots_(slots), tokenizer_(std::move(tokenizer)), tokens_(slots) {}
+  BabblingDecoder(ModelConfig config, int64_t pages, CharacterTokenizer tokenizer)
+      : config_(config), tokenizer_(std::move(tokenizer)), pages_(static_cast<size_t>(pages)) {}
 
   const ModelConfig& config() const override { return config_; }
-  int64_t slots() const override { return slots_; }
+  int64_t pages() const override { return static_cast<int64_t>(pages_.size()); }
 
   void Use(int32_t set) override { set_ = set; }
   absl::Status Load(std::span<const float> weights) override {
@@ -33,10 +34,12 @@ class BabblingDecoder final : public Decoder {
   void Run(std::span<const DecodeRow> rows, std::span<SampledToken> sampled) override {
     size_t next = 0;
     for (const DecodeRow& row : rows) {
-      std::vector<int32_t>& tokens = tokens_[row.slot];
-      tokens.resize(row.position);
-      tokens.push_back(row.token);
+      pages_[static_cast<size_t>(row.pages[row.position / kCachePage])][row.position % kCachePage] = row.token;
       if (!row.sample) continue;
+      std::vector<int32_t> tokens;
+      for (int32_t p = 0; p <= row.position; ++p) {
+        tokens.push_back(pages_[static_cast<size_t>(row.pages[p / kCachePage])][p % kCachePage]);
+      }
       uint64_t key = MixKey(row.random_key, row.position + 1 + 1000 * versions_[set_]);
       for (int32_t token : tokens) key = MixKey(key, token);
       RandomStream random(key);
@@ -45,6 +48,10 @@ class BabblingDecoder final : public Decoder {
       sampled[next++] = {token, logprob, logprob / 2};
     }
     TANDEM_CHECK(next == sampled.size());
+  }
+
+  void CopyPage(int32_t from, int32_t to) override {
+    pages_[static_cast<size_t>(to)] = pages_[static_cast<size_t>(from)];
   }
 
  private:
@@ -62,11 +69,10 @@ class BabblingDecoder final : public Decoder {
   }
 
   const ModelConfig config_;
-  const int64_t slots_;
   const CharacterTokenizer tokenizer_;
   int32_t set_ = 0;
   std::map<int32_t, uint64_t> versions_;      // by set
-  std::vector<std::vector<int32_t>> tokens_;  // [slots]
+  std::vector<std::array<int32_t, kCachePage>> pages_;  // tokens
 };
 
 // Flat weights that make a babbler of version `number`.

@@ -45,8 +45,8 @@ inline std::vector<proto::Ticket> MakeTickets(size_t count, proto::Purpose purpo
 }
 
 inline DecoderFactory Babblers(const Environment& environment) {
-  return [&environment](const ModelConfig& shape, int64_t slots) -> absl::StatusOr<std::unique_ptr<Decoder>> {
-    return std::make_unique<BabblingDecoder>(shape, slots, *CharacterTokenizer::Create(environment.alphabet()));
+  return [&environment](const ModelConfig& shape, int64_t pages) -> absl::StatusOr<std::unique_ptr<Decoder>> {
+    return std::make_unique<BabblingDecoder>(shape, pages, *CharacterTokenizer::Create(environment.alphabet()));
   };
 }
 

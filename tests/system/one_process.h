@@ -55,8 +55,8 @@ inline int64_t VocabularyOf(const Environment& environment) {
   return CharacterTokenizer::Create(environment.alphabet())->vocabulary();
 }
 
-inline absl::StatusOr<std::unique_ptr<Decoder>> CpuDecoder(const ModelConfig& shape, int64_t slots) {
-  return MakeCpuDecoder(shape, slots);
+inline absl::StatusOr<std::unique_ptr<Decoder>> CpuDecoder(const ModelConfig& shape, int64_t pages) {
+  return MakeCpuDecoder(shape, pages);
 }
 
 // The first error of any part; OK when the run finished.

@@ -1,0 +1,55 @@
+// What an engine is asked, and what it answers.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "kernels/sampling_filter.h"
+#include "policy/model_config.h"
+#include "proto/message.pb.h"
+#include "rollout/engine/version.h"
+
+namespace tandem {
+
+// Rows that a version reads in; the last of several goes on without end.
+using Readers = VersionRuns;
+
+struct GenerateRequest {
+  std::vector<int32_t> prompt;  // at least one id
+  float temperature = 1;        // 0 is greedy
+  kernels::SamplingFilter filter = {};
+  int32_t max_new_tokens = 1;
+  std::vector<int32_t> stop_ids = {};  // each ends the turn, and is its last token
+  uint64_t random_key = 0;             // of (seed, episode, role, node); the token's position is the counter
+  // Which versions read in the rows of prompt and output; a row's version writes the token after it. Empty: whichever
+  // is the newest then.
+  Readers readers = {};
+  double deadline_s = std::numeric_limits<double>::infinity();  // of the engine's clock: then it ends with what it has
+
+  bool Stops(int32_t id) const { return std::find(stop_ids.begin(), stop_ids.end(), id) != stop_ids.end(); }
+};
+
+// The cache of a turn was dropped when the turn had so many tokens of output, and all before them was read in anew.
+struct CacheRestart {
+  uint32_t output;
+  VersionRuns cache_runs;  // over what was in the cache: prompt and output but their last token, or less
+};
+
+struct GenerateResult {
+  std::vector<int32_t> output;
+  std::vector<float> sampled_logprobs;  // of the distribution sampled from (greedy: 0)
+  std::vector<float> model_logprobs;    // of the model at temperature 1
+  VersionRuns version_runs;             // over output
+  VersionRuns cache_runs;               // over prompt and output but the last token, as the cache was in the end
+  std::vector<CacheRestart> restarts;   // and as it was before; those that a token was written after
+  proto::FinishReason finish = proto::FINISH_UNKNOWN;
+};
+
+// kInvalidArgument: a prompt that does not fit the context with one token of output, or that holds ids outside of the
+// vocabulary; sampling parameters out of range.
+absl::Status CheckRequest(const GenerateRequest& request, const ModelConfig& model);
+
+}  // namespace tandem
