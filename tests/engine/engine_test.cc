@@ -15,9 +15,12 @@ using testing::ElementsAre;
 
 class EngineTest : public testing::Test {
  protected:
-  void Make(int64_t slots, int64_t max_batch) {
-    engine_ = std::make_unique<Engine>(MakeCpuDecoder(config_, CachePages(config_.context, slots)),
-                                       EngineOptions{.max_batch = max_batch});
+  // With pages for so many turns of the whole context.
+  void Make(int64_t turns, int64_t max_batch) {
+    MakeWith(CachePages(config_.context, turns), {.max_batch = max_batch});
+  }
+  void MakeWith(int64_t pages, const EngineOptions& options) {
+    engine_ = std::make_unique<Engine>(MakeCpuDecoder(config_, pages), options);
     ASSERT_TRUE(engine_->Install({1, 0}, WeightsOf(config_, {1, 0})).ok());
   }
   // Submits a turn; its result is results_[the number returned].
@@ -51,12 +54,14 @@ class EngineTest : public testing::Test {
 // version runs that Replay computes alone. Invariants 5 and 6.
 TEST_F(EngineTest, TurnsDependOnNothingButTheirRequestAndVersions) {
   Replay replay(config_);
-  int swapped_turns = 0, checked = 0;
+  int swapped_turns = 0, checked = 0, restarted = 0, preempted = 0;
   for (uint64_t seed = 0; seed < 25; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     RandomStream random(MixKey(1234, seed));
     constexpr int64_t kBatches[] = {1, 2, 3, 7, 16, 64};
-    Make(/*slots=*/static_cast<int64_t>(1 + random.Below(80)), kBatches[random.Below(6)]);
+    const auto pages = CachePages(config_.context, 1) + static_cast<int64_t>(random.Below(random.Below(2) ? 8 : 200));
+    MakeWith(pages, {.max_batch = kBatches[random.Below(6)],
+                     .on_swap = random.Below(3) == 0 ? KeyValues::kRecompute : KeyValues::kKeep});
     requests_.clear(), results_.clear(), ids_.clear();
     uint32_t version = 0;
     const uint64_t turns = 1 + random.Below(40);
@@ -73,10 +78,15 @@ TEST_F(EngineTest, TurnsDependOnNothingButTheirRequestAndVersions) {
       if (results_[n].finish == proto::CANCELLED) continue;
       ASSERT_NO_FATAL_FAILURE(replay.Check(requests_[n], results_[n])) << "turn " << n;
       swapped_turns += results_[n].version_runs.size() > 1;
+      restarted += !results_[n].restarts.empty();
       ++checked;
     }
+    preempted += static_cast<int>(engine_->preemptions());
+    EXPECT_EQ(engine_->pages_held(), 0);
   }
   EXPECT_GT(swapped_turns, 30);
+  EXPECT_GT(restarted, 30);
+  EXPECT_GT(preempted, 30);
   EXPECT_GT(checked, 200);
 }
 
@@ -88,7 +98,7 @@ TEST_F(EngineTest, TurnsAreWrittenByTheVersionsThatTheyName) {
   for (uint64_t seed = 0; seed < 25; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     RandomStream random(MixKey(4321, seed));
-    Make(/*slots=*/static_cast<int64_t>(1 + random.Below(80)), static_cast<int64_t>(1 + random.Below(20)));
+    Make(/*turns=*/static_cast<int64_t>(1 + random.Below(80)), static_cast<int64_t>(1 + random.Below(20)));
     requests_.clear(), results_.clear(), ids_.clear();
     const auto keep = static_cast<uint32_t>(1 + random.Below(5));
     engine_->Keep(keep);
@@ -157,7 +167,7 @@ TEST_F(EngineTest, SameTurnsInAnyBatchAndOrderGiveTheSameBits) {
     kernels::ForceInstructionSet(instructions);
     std::map<uint64_t, GenerateResult> first;
     for (int64_t batch : {1, 5, 64}) {
-      Make(/*slots=*/batch + 7, batch);
+      Make(/*turns=*/batch + 7, batch);
       requests_.clear(), results_.clear(), ids_.clear();
       RandomStream random(9);
       std::vector<GenerateRequest> turns;
@@ -282,7 +292,7 @@ TEST_F(EngineTest, GreedyTakesTheMostProbableTokenWhateverTheKey) {
 }
 
 TEST_F(EngineTest, CancelGivesWhatThereIsAndFreesTheSlot) {
-  Make(/*slots=*/1, /*max_batch=*/1);
+  Make(/*turns=*/1, /*max_batch=*/1);
   Submit(Turn({1, 2}, 30));
   const size_t second = Submit(Turn({3}, 2, 6));
   const size_t third = Submit(Turn({4}, 2, 7));
@@ -301,7 +311,7 @@ TEST_F(EngineTest, CancelGivesWhatThereIsAndFreesTheSlot) {
 }
 
 TEST_F(EngineTest, CancellingTheOneThatReadsASharedPromptDoesNotStopTheOthers) {
-  Make(/*slots=*/8, /*max_batch=*/4);
+  Make(/*turns=*/8, /*max_batch=*/4);
   // The first turn decodes, so that each step has 3 rows for prompts; its third token finds the second in mid-prompt.
   int tokens = 0;
   Submit(Turn({1}, 30, 8), [&](int32_t) {
@@ -344,7 +354,7 @@ TEST_F(EngineTest, CallbacksMaySubmitAndCancel) {
 }
 
 TEST_F(EngineTest, TurnsThatAskTheSameReadThePromptOnce) {
-  Make(/*slots=*/32, /*max_batch=*/16);
+  Make(/*turns=*/32, /*max_batch=*/16);
   for (uint64_t key = 0; key < 16; ++key) Submit(Turn({1, 2, 3, 4, 5, 6, 7, 8}, 1, key));
   Finish();
   // One reads all 8 tokens; the other 15 only the last one.
@@ -356,6 +366,100 @@ TEST_F(EngineTest, TurnsThatAskTheSameReadThePromptOnce) {
   Submit(Turn({1, 2, 3, 4, 5, 6, 7, 8}, 1, 99));
   Finish();
   EXPECT_EQ(engine_->rows_run(), 32u);  // not across versions
+}
+
+TEST_F(EngineTest, ATurnGoesOnWithTheCacheOfTheOneBefore) {
+  config_.context = 200;
+  Make(/*turns=*/4, /*max_batch=*/8);
+  GenerateRequest first = Turn(std::vector<int32_t>(37, 3), 30);
+  Submit(first);
+  Finish();
+  EXPECT_EQ(engine_->rows_run(), 66u);
+  GenerateRequest second = first;
+  second.prompt.insert(second.prompt.end(), results_[0].output.begin(), results_[0].output.end());
+  second.prompt.insert(second.prompt.end(), {1, 2, 3});
+  Submit(second);
+  Finish();
+  // 70 tokens of prompt, of which four pages were there; then 29 rows of output.
+  EXPECT_EQ(engine_->rows_run(), 66u + 6u + 29u);
+  Replay(config_).Check(second, results_[1]);
+  // Not after a swap: what a turn would read in itself now is another version's.
+  ASSERT_TRUE(engine_->Install({1, 1}, WeightsOf(config_, {1, 1})).ok());
+  Submit(second);
+  Finish();
+  EXPECT_EQ(engine_->rows_run(), 101u + 70u + 29u);
+  Replay(config_).Check(second, results_[2]);
+}
+
+// A quarter of the pages that an unbounded run takes: all turns end, with the same bits, and none beyond the bound.
+TEST_F(EngineTest, MemoryIsBoundedByPreemptingAndNothingElseChanges) {
+  config_.context = 160;
+  RandomStream random(6);
+  std::vector<GenerateRequest> turns;
+  for (uint64_t n = 0; n < 60; ++n) {
+    std::vector<int32_t> prompt(1 + random.Below(100));
+    for (int32_t& id : prompt) id = static_cast<int32_t>(random.Below(12));
+    turns.push_back(Turn(std::move(prompt), static_cast<int32_t>(1 + random.Below(60)), n));
+  }
+  std::vector<GenerateResult> expected;
+  int64_t peak = 0;
+  for (const int64_t share : {1, 4}) {
+    MakeWith(share == 1 ? 10'000 : peak / share, {.max_batch = 32});
+    requests_.clear(), results_.clear(), ids_.clear();
+    for (const GenerateRequest& turn : turns) Submit(turn);
+    int64_t most = 0;
+    while (engine_->Step() > 0) most = std::max(most, engine_->pages_held());
+    EXPECT_EQ(engine_->live(), 0u);
+    EXPECT_EQ(engine_->preemptions() > 0, share > 1);
+    if (share == 1) {
+      expected = results_;
+      peak = most;
+      continue;
+    }
+    EXPECT_LE(most, peak / share);
+    for (size_t n = 0; n < turns.size(); ++n) {
+      ASSERT_EQ(results_[n].output, expected[n].output) << "turn " << n;
+      ASSERT_EQ(results_[n].sampled_logprobs, expected[n].sampled_logprobs) << "turn " << n;
+      EXPECT_EQ(results_[n].cache_runs, expected[n].cache_runs) << "turn " << n;
+    }
+  }
+}
+
+TEST_F(EngineTest, ASwapMayHaveTheCachesReadInAnew) {
+  MakeWith(CachePages(config_.context, 4), {.max_batch = 4, .on_swap = KeyValues::kRecompute});
+  const GenerateRequest turn = Turn({1, 2, 3}, 7);
+  int tokens = 0;
+  Submit(turn, [&](int32_t) { ++tokens; });
+  while (tokens < 3) engine_->Step();
+  ASSERT_TRUE(engine_->Install({1, 1}, WeightsOf(config_, {1, 1})).ok());
+  Finish();
+  EXPECT_EQ(results_[0].cache_runs, (VersionRuns{{{1, 1}, 9}}));
+  EXPECT_EQ(results_[0].version_runs, (VersionRuns{{{1, 0}, 3}, {{1, 1}, 4}}));
+  ASSERT_EQ(results_[0].restarts.size(), 1u);
+  EXPECT_EQ(results_[0].restarts[0].output, 3u);
+  EXPECT_EQ(results_[0].restarts[0].cache_runs, (VersionRuns{{{1, 0}, 5}}));
+  Replay(config_).Check(turn, results_[0]);
+}
+
+TEST_F(EngineTest, ADeadlineEndsATurnWithWhatItHas) {
+  VirtualClock clock;
+  MakeWith(CachePages(config_.context, 4), {.max_batch = 2, .clock = &clock});
+  for (uint64_t n = 0; n < 3; ++n) {  // the last one waits
+    GenerateRequest turn = Turn({1, 2}, 30, n);
+    if (n != 1) turn.deadline_s = 5;
+    Submit(turn);
+  }
+  engine_->Step();
+  clock.Advance(4.9);
+  engine_->Step();
+  EXPECT_EQ(engine_->live(), 3u);
+  clock.Advance(0.1);
+  Finish();
+  EXPECT_EQ(results_[0].finish, proto::OVERDUE);
+  EXPECT_EQ(results_[0].output.size(), 2u);
+  EXPECT_EQ(results_[2].finish, proto::OVERDUE);
+  EXPECT_TRUE(results_[2].output.empty());
+  EXPECT_EQ(results_[1].output.size(), 30u);
 }
 
 // Pearson's chi-square of the first tokens of 20,000 turns against the probabilities that the engine itself states.
