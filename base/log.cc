@@ -7,6 +7,12 @@
 
 namespace tandem {
 
+void LogToStandardError() {
+  auto logger = std::make_shared<spdlog::logger>("tandem", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  logger->set_pattern("%l: %v");
+  spdlog::set_default_logger(std::move(logger));
+}
+
 void SetUpLogging(const std::string& who, const std::string& level) {
   auto logger = std::make_shared<spdlog::logger>(who, std::make_shared<spdlog::sinks::stderr_sink_mt>());
   logger->set_pattern("%H:%M:%S.%e %n %l: %v");

@@ -12,6 +12,10 @@ namespace tandem {
 // written: trace, debug, info, warn, error, off; the environment's TANDEM_LOG comes before `level`.
 void SetUpLogging(const std::string& who, const std::string& level);
 
+// Of a command that a person has typed: "warning: ..." without more, and never on standard output, which may go to a
+// file.
+void LogToStandardError();
+
 // Thread-safe.
 void WriteLog(const char* level, const std::string& line);
 

@@ -70,6 +70,9 @@ absl::Status CheckPolicy(const LoadedConfig& loaded, const std::string& name, co
   const proto::PolicyConfig& policy = loaded.config.policies().at(name);
   const proto::ModelConfig& model = policy.model();
   const std::string at = absl::StrCat("policies.", name, ".");
+  if (!policy.system().empty() && policy.init().empty()) {
+    return loaded.places.Error(at + "system", "has no effect here: it needs init");
+  }
   if (model.hidden() % model.heads() != 0) {
     return loaded.places.Error(at + "model.heads",
                                absl::StrCat(model.heads(), " does not divide hidden: ", model.hidden()));

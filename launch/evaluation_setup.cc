@@ -56,12 +56,21 @@ absl::StatusOr<CheckpointName> Choose(const std::string& run_folder, const std::
                                           absl::StrJoin(there, ", ")));
 }
 
+// A policy that started from a model is one now, with the tokenizer that it has learned with: what it started from need
+// not be there any more.
+void StartFromCheckpoints(const std::string& run_folder, LoadedConfig* loaded) {
+  for (auto& [policy, config] : *loaded->config.mutable_policies()) {
+    const std::vector<CheckpointName> names = ListCheckpoints(run_folder, policy);
+    if (!config.init().empty() && !names.empty()) config.set_init(CheckpointFolder(run_folder, policy, names.back()));
+  }
+}
+
 // The policy that plays `role` in a run, with its weights.
 absl::Status BindRole(const std::string& role, const std::string& run, const std::string& checkpoint,
                       EvaluationSetup* setup) {
   TANDEM_ASSIGN_OR_RETURN(const std::string run_folder, OpenRunFolder(run));
-  TANDEM_ASSIGN_OR_RETURN(const LoadedConfig theirs,
-                          LoadConfig({.file = ConfigFile(run_folder), .sets = {}, .seed = {}}));
+  TANDEM_ASSIGN_OR_RETURN(LoadedConfig theirs, LoadConfig({.file = ConfigFile(run_folder), .sets = {}, .seed = {}}));
+  StartFromCheckpoints(run_folder, &theirs);
   TANDEM_RETURN_IF_ERROR(CheckConfig(theirs, {.environments = EnvironmentNames(), .losses = LossNames()}));
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, OpenEnvironment(theirs));
   const std::string& policy = theirs.config.roles().at(role).policy();
@@ -88,6 +97,7 @@ absl::Status BindRole(const std::string& role, const std::string& run, const std
 absl::StatusOr<EvaluationSetup> SetUpEvaluation(const EvaluationRequest& request) {
   TANDEM_ASSIGN_OR_RETURN(const std::string run_folder, OpenRunFolder(request.run));
   TANDEM_ASSIGN_OR_RETURN(LoadedConfig loaded, LoadConfig({.file = ConfigFile(run_folder), .sets = {}, .seed = {}}));
+  StartFromCheckpoints(run_folder, &loaded);
   TANDEM_RETURN_IF_ERROR(CheckConfig(loaded, {.environments = EnvironmentNames(), .losses = LossNames()}));
   TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Environment> environment, OpenEnvironment(loaded));
   EvaluationSetup setup;

@@ -219,7 +219,8 @@ Command GenerateCommand(CLI::App& program) {
       "tokens, \"logprobs\" of the model, \"sampled_logprobs\" of the distribution they were drawn from (with its\n"
       "temperature and filters), and \"finish\": stop, or length. What a request gets depends on its text, its place "
       "in\n"
-      "the input and the seed, not on what else is generated at the same time.");
+      "the input and the seed, not on what else is generated at the same time (in float32 on a CPU; elsewhere the "
+      "rounding of matrix products depends on the batch).");
   auto flags = std::make_shared<GenerateFlags>();
   AddModelOptions(app, &flags->model);
   app->add_option("--prompt", flags->prompt, "the text")->type_name("TEXT");
@@ -236,7 +237,7 @@ Command GenerateCommand(CLI::App& program) {
       ->type_name("P");
   app->add_option("--max-new-tokens", flags->max_new_tokens, "how many at most (256)")->type_name("N");
   AddRepeatable(app, "--stop", "TEXT", &flags->stop, "ends the text before this (repeatable)");
-  app->add_option("--seed", flags->seed, "of the sampling (0)")->type_name("N");
+  AddCount<uint64_t>(app, "--seed", &flags->seed, "of the sampling (0)", 0, UINT64_MAX);
   app->add_option("--batch", flags->batch, "requests that are worked on at the same time (32)")->type_name("N");
   app->footer(
       "Examples:\n  tandem generate models/planner --prompt 'Once upon a time' --max-new-tokens 40\n"

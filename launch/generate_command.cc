@@ -1,5 +1,7 @@
+#include <cmath>
 #include <cstdio>
 #include <deque>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -84,6 +86,9 @@ class Generator {
   }
 
   absl::Status Print(Generation& generation) const {
+    for (const float logprob : generation.result->model_logprobs) {
+      if (std::isnan(logprob)) return NotANumber(flags_.model.model);
+    }
     const bool stopped = generation.stopped_at != std::string::npos;
     nlohmann::ordered_json line;
     line["ids"] = generation.result->output;
@@ -95,8 +100,9 @@ class Generator {
     line["sampled_logprobs"] = generation.result->sampled_logprobs;
     line["finish"] = stopped || generation.result->finish == proto::STOP ? "stop" : "length";
     const std::string text = line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    if (std::printf("%s\n", text.c_str()) < 0) return absl::DataLossError("standard output: cannot be written");
-    std::fflush(stdout);
+    if (std::printf("%s\n", text.c_str()) < 0 || std::fflush(stdout) != 0) {
+      return absl::DataLossError("standard output: cannot be written");
+    }
     return absl::OkStatus();
   }
 
@@ -110,13 +116,13 @@ class Generator {
 
 absl::Status CheckFlags(const GenerateFlags& flags) {
   if (flags.prompt.empty() == flags.input.empty()) {
-    return absl::InvalidArgumentError("expected either --prompt or --input");
+    return absl::InvalidArgumentError("expected either --prompt (not empty) or --input");
   }
   if (flags.chat && flags.prompt.empty()) {
     return absl::InvalidArgumentError("--chat: goes with --prompt; in a file a chat is a line with \"messages\"");
   }
   if (!(flags.temperature >= 0 && flags.temperature <= 1e6)) {
-    return absl::InvalidArgumentError("--temperature: expected 0 or more");
+    return absl::InvalidArgumentError("--temperature: expected 0 to 1000000");
   }
   if (!(flags.top_p >= 0 && flags.top_p <= 1)) return absl::InvalidArgumentError("--top-p: expected 0 to 1");
   if (!(flags.min_p >= 0 && flags.min_p <= 1)) return absl::InvalidArgumentError("--min-p: expected 0 to 1");
@@ -156,9 +162,10 @@ int GenerateText(const GenerateFlags& flags) {
   const absl::StatusOr<ModelFolder> folder = LoadModelFolder(flags.model.model);
   if (!folder.ok()) return BadInput(folder.status());
   const auto loaded = LoadTokenizerOf(*folder);
-  const bool without = absl::IsNotFound(loaded.status()) && flags.stop.empty();  // ids will do
+  std::error_code error;
+  const bool without = !std::filesystem::exists(flags.model.model + "/tokenizer.json", error) && flags.stop.empty();
   if (!loaded.ok() && !without) return BadInput(loaded.status());
-  const Tokenizer* tokenizer = without ? nullptr : loaded->get();
+  const Tokenizer* tokenizer = without ? nullptr : loaded->get();  // ids will do
   const auto prompts = ReadPrompts({flags.prompt, flags.chat, flags.input}, *folder, tokenizer);
   if (!prompts.ok()) return BadInput(prompts.status());
   const auto engine = LoadEngine(*folder, *placement, flags.batch);

@@ -40,4 +40,9 @@ absl::StatusOr<std::unique_ptr<Model>> LoadScorer(const ModelFolder& folder, con
   return model;
 }
 
+absl::Status NotANumber(const std::string& model) {
+  return absl::DataLossError(
+      absl::StrCat(model, ": its log-probabilities are not numbers: are its weights finite, and not too large?"));
+}
+
 }  // namespace tandem

@@ -26,4 +26,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizerOf(const ModelFolder& fo
 // The folder's model, ready to score; it does not train.
 absl::StatusOr<std::unique_ptr<Model>> LoadScorer(const ModelFolder& folder, const Placement& placement);
 
+// What is wrong with a model that gives log-probabilities that are no numbers.
+absl::Status NotANumber(const std::string& model);
+
 }  // namespace tandem

@@ -24,10 +24,10 @@ absl::StatusOr<std::vector<ChatMessage>> ReadMessages(const RequestLine& line) {
   if (!messages.is_array()) return absl::InvalidArgumentError("\"messages\" is not a list");
   std::vector<ChatMessage> conversation;
   for (const nlohmann::json& message : messages) {
-    if (!message.is_object() || !message.contains("role") || !message["role"].is_string() ||
-        !message.contains("content") || !message["content"].is_string()) {
+    for (const char* key : {"role", "content"}) {
+      if (message.is_object() && message.contains(key) && message[key].is_string()) continue;
       return absl::InvalidArgumentError(
-          absl::StrCat("messages[", conversation.size(), "]: expected an object with role and content"));
+          absl::StrCat("messages[", conversation.size(), "]: ", key, " is missing or not a string"));
     }
     conversation.push_back({.role = message["role"], .content = message["content"]});
   }

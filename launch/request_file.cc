@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "launch/suggestion.h"
+#include "policy/tokenizer/utf8.h"
 
 namespace tandem {
 namespace {
@@ -38,14 +39,22 @@ absl::StatusOr<std::vector<RequestLine>> ReadRequests(const std::string& file, c
   for (const absl::string_view written : absl::StrSplit(text, '\n')) {
     ++number;
     if (absl::StripAsciiWhitespace(written).empty()) continue;
-    RequestLine line = {absl::StrCat(file == "-" ? "standard input" : file, ":", number),
-                        nlohmann::json::parse(written.begin(), written.end(), nullptr, /*allow_exceptions=*/false)};
+    RequestLine line = {absl::StrCat(file == "-" ? "standard input" : file, ":", number), {}};
+    if (const size_t byte = FirstInvalidUtf8({written.data(), written.size()}); byte != std::string::npos) {
+      return RequestError(line, absl::StrCat("is not UTF-8 at byte ", byte + 1));
+    }
+    try {
+      line.fields = nlohmann::json::parse(written.begin(), written.end());
+    } catch (const nlohmann::json::parse_error& error) {
+      return RequestError(line, absl::StrCat("is not JSON at byte ", error.byte));
+    }
     if (!line.fields.is_object()) {
       return RequestError(line, absl::StrCat("expected a JSON object with ", absl::StrJoin(keys, " or ")));
     }
     for (const auto& [key, value] : line.fields.items()) {
       if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
-      return RequestError(line, absl::StrCat("there is no key \"", key, "\"", Suggestion(key, keys)));
+      return RequestError(
+          line, absl::StrCat("key \"", key, "\": expected ", absl::StrJoin(keys, " or "), Suggestion(key, keys)));
     }
     requests.push_back(std::move(line));
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/file.h"
 #include "base/status.h"
 #include "launch/preflight.h"
 #include "launch/run_folder.h"
@@ -62,6 +63,29 @@ absl::Status CheckSameShape(const LoadedConfig& before, const LoadedConfig& now)
   if (was->alphabet() != is->alphabet()) {
     return now.places.Error("environment", absl::StrCat("a resumed run keeps its alphabet: it was ", was->alphabet(),
                                                         ", and would be ", is->alphabet()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSameModels(const LoadedConfig& loaded, const std::string& run_folder, const ResumePlan& plan) {
+  TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, OpenEnvironment(loaded));
+  for (const auto& [policy, name] : plan.checkpoints) {
+    const std::string& init = loaded.config.policies().at(policy).init();
+    if (init.empty()) continue;
+    const std::string folder = CheckpointFolder(run_folder, policy, name);
+    TANDEM_ASSIGN_OR_RETURN(const PolicySource source, OpenPolicy(loaded, policy, *environment));
+    TANDEM_ASSIGN_OR_RETURN(const CheckpointState state, ReadCheckpointState(folder));
+    const auto differs = [&](const std::string& file) {
+      return loaded.places.Error(
+          absl::StrCat("policies.", policy, ".init"),
+          absl::StrCat(init, "/", file, " has changed since the run began: it differs from what ", folder, " has"));
+    };
+    if (!(state.shape == source.shape)) return differs("config.json");
+    for (const auto& [file, text] : source.companions) {
+      if (file == "config.json" || file == "generation_config.json") continue;
+      const absl::StatusOr<std::string> theirs = ReadFile(absl::StrCat(folder, "/", file));
+      if (!theirs.ok() || *theirs != text) return differs(file);
+    }
   }
   return absl::OkStatus();
 }

@@ -25,4 +25,8 @@ absl::StatusOr<ResumePlan> PlanResume(const std::string& run_folder, const proto
 // kInvalidArgument names the key.
 absl::Status CheckSameShape(const LoadedConfig& before, const LoadedConfig& now);
 
+// A policy that started from a model folder needs it again: kInvalidArgument names the file in it that is not, any
+// more, what the policy's checkpoint was trained with. (Weights may have changed: the checkpoint has its own.)
+absl::Status CheckSameModels(const LoadedConfig& loaded, const std::string& run_folder, const ResumePlan& plan);
+
 }  // namespace tandem

@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -71,11 +72,10 @@ absl::Status Print(std::span<const Sequence> sequences, const std::vector<float>
     next = end;
     if (std::printf("%s\n", line.dump().c_str()) < 0) return absl::DataLossError("standard output: cannot be written");
   }
-  std::fflush(stdout);
-  return absl::OkStatus();
+  return std::fflush(stdout) == 0 ? absl::OkStatus() : absl::DataLossError("standard output: cannot be written");
 }
 
-absl::Status ScoreAll(Model& model, std::span<const Sequence> sequences) {
+absl::Status ScoreAll(const std::string& path, Model& model, std::span<const Sequence> sequences) {
   CountLine progress("sequences", sequences.size());
   while (!sequences.empty()) {
     size_t count = 0;
@@ -85,6 +85,9 @@ absl::Status ScoreAll(Model& model, std::span<const Sequence> sequences) {
     }
     const auto batch = sequences.first(count);
     TANDEM_ASSIGN_OR_RETURN(const std::vector<float> logprobs, LogProbs(model, batch));
+    for (const float logprob : logprobs) {
+      if (std::isnan(logprob)) return NotANumber(path);
+    }
     TANDEM_RETURN_IF_ERROR(Print(batch, logprobs));
     progress.Add(count);
     sequences = sequences.subspan(count);
@@ -103,7 +106,7 @@ int ScoreSequences(const ScoreFlags& flags) {
   if (!sequences.ok()) return BadInput(sequences.status());
   const absl::StatusOr<std::unique_ptr<Model>> model = LoadScorer(*folder, *placement);
   if (!model.ok()) return BadInput(model.status());
-  const absl::Status scored = ScoreAll(**model, *sequences);
+  const absl::Status scored = ScoreAll(flags.model.model, **model, *sequences);
   return scored.ok() ? kExitFine : Failed(scored);
 }
 

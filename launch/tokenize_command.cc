@@ -10,25 +10,26 @@
 namespace tandem {
 namespace {
 
-absl::Status TokenizeAll(const TokenizeFlags& flags) {
+absl::StatusOr<std::string> TokenizeAll(const TokenizeFlags& flags) {
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, OpenTokenizer(flags.model));
   TANDEM_ASSIGN_OR_RETURN(const std::vector<RequestLine> lines, ReadRequests(flags.input, {"text"}));
+  std::string printed;
   for (const RequestLine& line : lines) {
     TANDEM_ASSIGN_OR_RETURN(const std::string text, AtLine(line, TextOf(line.fields)));
     TANDEM_ASSIGN_OR_RETURN(const std::vector<int32_t> ids,
                             AtLine(line, tokenizer->Encode(text, {.add_special_tokens = true})));
-    if (std::printf("%s\n", nlohmann::json{{"ids", ids}}.dump().c_str()) < 0) {
-      return absl::DataLossError("standard output: cannot be written");
-    }
+    absl::StrAppend(&printed, nlohmann::json{{"ids", ids}}.dump(), "\n");
   }
-  return absl::OkStatus();
+  return printed;
 }
 
 }  // namespace
 
 int TokenizeText(const TokenizeFlags& flags) {
-  const absl::Status done = TokenizeAll(flags);
-  return done.ok() ? kExitFine : BadInput(done);
+  const absl::StatusOr<std::string> lines = TokenizeAll(flags);
+  if (!lines.ok()) return BadInput(lines.status());
+  std::fwrite(lines->data(), 1, lines->size(), stdout);  // main() looks at what became of it
+  return kExitFine;
 }
 
 }  // namespace tandem

@@ -75,6 +75,7 @@ absl::StatusOr<Prepared> PrepareResumed(TrainFlags flags) {
   TANDEM_RETURN_IF_ERROR(CheckBeforeRun(setup.loaded));
   TANDEM_RETURN_IF_ERROR(CheckSameShape(before, setup.loaded));
   TANDEM_ASSIGN_OR_RETURN(const ResumePlan plan, PlanResume(setup.run_folder, setup.loaded.config));
+  TANDEM_RETURN_IF_ERROR(CheckSameModels(setup.loaded, setup.run_folder, plan));
   setup.incarnation = plan.incarnation;
   setup.clock_offset_s = plan.clock_offset_s;
   setup.resume = plan.checkpoints;

@@ -21,14 +21,14 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 std::string ModelFile(const std::string& folder) { return folder + "/model.safetensors"; }
-std::string OptimizerFile(const std::string& folder) { return folder + "/optimizer.safetensors"; }
+std::string OptimizerFile(const std::string& folder) { return folder + "/optimizer.state"; }
 std::string StateFile(const std::string& folder) { return folder + "/state.json"; }
 
 std::string DigestOf(const std::vector<float>& weights) {
   return Digest(std::string_view(reinterpret_cast<const char*>(weights.data()), weights.size() * sizeof(float)));
 }
 
-// Of all that optimizer.safetensors holds.
+// Of all that optimizer.state holds.
 std::string OptimizerDigest(const Checkpoint& c) {
   return absl::StrCat(DigestOf(c.first), DigestOf(c.second), c.reference.empty() ? "" : DigestOf(c.reference));
 }

@@ -1,5 +1,6 @@
-// A checkpoint: a folder with optimizer.safetensors and state.json, which is a model folder in Hugging Face's layout as
-// well (model.safetensors, config.json, the tokenizer's files). No torch.
+// A checkpoint: a folder with optimizer.state (safetensors, under a name that nobody takes for weights) and state.json,
+// which is a model folder in Hugging Face's layout as well (model.safetensors, config.json, the tokenizer's files). No
+// torch.
 #pragma once
 
 #include <cstdint>

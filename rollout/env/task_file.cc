@@ -66,11 +66,19 @@ absl::StatusOr<TaskFile> TaskFile::Read(const std::string& path, const proto::En
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     absl::StatusOr<std::optional<Task>> task = ReadTask(line, alphabet, check);
     if (!task.ok()) return Annotate(task.status(), absl::StrCat(path, ":", number));
-    if (!*task) continue;
+    if (!*task) {
+      file.left_out_.push_back(number);
+      continue;
+    }
     ++tasks;
     file.splits_[SplitOf((*task)->question, config)].push_back(**std::move(task));
   }
-  if (tasks == 0) return absl::InvalidArgumentError(absl::StrCat(path, ": there are no tasks in it"));
+  if (tasks == 0) {
+    const size_t left_out = file.left_out_.size();
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": there are no tasks in it",
+                     left_out == 0 ? "" : absl::StrCat(" but ", left_out, " that are left out")));
+  }
   return file;
 }
 

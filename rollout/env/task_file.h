@@ -25,12 +25,15 @@ class TaskFile {
   static absl::StatusOr<TaskFile> Read(const std::string& path, const proto::EnvironmentConfig& config,
                                        std::string_view alphabet, Check check);
 
+  const std::vector<int>& left_out() const { return left_out_; }  // by the check: the numbers of their lines
+
   // The task at `index` modulo the number of tasks in the split (in the file's order). kFailedPrecondition: there are
   // none.
   absl::StatusOr<Task> Get(proto::Split split, uint64_t index) const;
 
  private:
   std::string path_;
+  std::vector<int> left_out_;
   std::array<std::vector<Task>, 3> splits_;  // by proto::Split
 };
 

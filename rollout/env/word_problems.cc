@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -143,14 +144,15 @@ class WordProblems final : public Environment {
   }
 
   absl::Status ReadTasks(const std::string& path) {
-    int left_out = 0;
-    TANDEM_ASSIGN_OR_RETURN(TaskFile file, TaskFile::Read(path, config_, /*alphabet=*/"", [&](Task& task) {
-                              absl::StatusOr<bool> kept = Complete(task);
-                              left_out += kept.ok() && !*kept;
-                              return kept;
-                            }));
-    if (left_out > 0) {
-      LogWarning(path, ": ", left_out, " tasks are left out, whose calculations do not lead to their answers");
+    TANDEM_ASSIGN_OR_RETURN(
+        TaskFile file, TaskFile::Read(path, config_, /*alphabet=*/"", [this](Task& task) { return Complete(task); }));
+    static std::set<std::string>& warned =
+        *new std::set<std::string>;  // a command opens its environment more than once
+    const std::vector<int>& left_out = file.left_out();
+    if (!left_out.empty() && warned.insert(path).second) {
+      const std::vector<int> first(left_out.begin(), left_out.begin() + std::min<ptrdiff_t>(5, std::ssize(left_out)));
+      LogWarning(path, ": ", left_out.size(), " tasks are left out, whose calculations are missing or do not lead to ",
+                 "their answers: lines ", absl::StrJoin(first, ", "), left_out.size() > first.size() ? ", ..." : "");
     }
     file_ = std::move(file);
     return absl::OkStatus();

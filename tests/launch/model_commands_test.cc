@@ -111,8 +111,10 @@ TEST_P(ModelCommandsTest, BadRequestsNameTheirLine) {
   EXPECT_THAT(error("{\"ids\": [-1]}"), HasSubstr("bad.jsonl:1: ids[0] is -1"));
   EXPECT_THAT(error("{\"ids\": [1.5]}"), HasSubstr("bad.jsonl:1: ids[0] is 1.5"));
   EXPECT_THAT(error("{\"ids\": []}"), HasSubstr("bad.jsonl:1: 0 tokens, expected 1 to 640"));
-  EXPECT_THAT(error("{\"idz\": []}"), HasSubstr("bad.jsonl:1: there is no key \"idz\"; did you mean ids?"));
+  EXPECT_THAT(error("{\"idz\": []}"), HasSubstr("bad.jsonl:1: key \"idz\": expected ids or text; did you mean ids?"));
   EXPECT_THAT(error("[1, 2]"), HasSubstr("bad.jsonl:1: expected a JSON object with ids or text"));
+  EXPECT_THAT(error("{\"ids\": [1, 2}"), HasSubstr("bad.jsonl:1: is not JSON at byte 14"));
+  EXPECT_THAT(error("{\"text\": \"\xff\"}"), HasSubstr("bad.jsonl:1: is not UTF-8 at byte 11"));
   EXPECT_THAT(RunLine("score nowhere --input x").err, HasSubstr("nowhere"));
   EXPECT_THAT(RunLine(absl::StrCat("score ", model_, " --input nowhere.jsonl")).err, HasSubstr("nowhere.jsonl"));
   EXPECT_THAT(RunLine(absl::StrCat("generate ", model_, " --top-p 2 --prompt x")).err, HasSubstr("--top-p"));

@@ -126,7 +126,8 @@ TEST_F(WordProblemsTest, BadTasksNameFileLineAndKey) {
               HasSubstr("tasks.jsonl:1: plan: \"A=B+1\" is faulty: unknown_reference"));
   EXPECT_THAT(error(R"({"question": "a", "answer": "5", "plan": "A=1+1"})"),
               HasSubstr("tasks.jsonl:1: plan: \"A=1+1\" does not come to the answer \"5\""));
-  EXPECT_THAT(error(R"({"question": "a", "answer": "#### 3"})"), HasSubstr("there are no tasks in it"));
+  EXPECT_THAT(error(R"({"question": "a", "answer": "#### 3"})"),
+              HasSubstr("there are no tasks in it but 1 that are left out"));
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -103,6 +105,27 @@ TEST_F(ModelsThatExistTest, VersionZeroIsTheFolder) {
   ASSERT_EQ(resume.Wait(), 0) << resume.said();
   EXPECT_EQ(WeightsOf(CheckpointFolder(Run(), "planner", {1, false, 4})), WeightsOf(Planner()));
   EXPECT_EQ(WeightsOf(CheckpointFolder(Run(), "executor", {1, false, 4})), WeightsOf(Executor()));
+  // What has learned with one tokenizer goes on with no other; an evaluation has the checkpoint's own.
+  const std::string file = Planner() + "/tokenizer.json", tokenizer = *ReadFile(file);
+  ASSERT_TRUE(WriteFileAtomically(file, tokenizer + "\n").ok());
+  TandemProcess other({"train", "--resume", Run(), "--set", "train.steps=6"});
+  EXPECT_EQ(other.Wait(), 2);
+  EXPECT_THAT(other.said(), HasSubstr("policies.planner.init: " + file + " has changed since the run began"));
+  std::filesystem::remove_all(Planner());
+  TandemProcess eval({"eval", Run(), "--episodes", "10"});
+  EXPECT_EQ(eval.Wait(), 0) << eval.said();
+}
+
+TEST_F(ModelsThatExistTest, NothingIsMadeUpWhereThereIsNoAnswer) {
+  std::vector<float> weights = WeightsOf(Planner());
+  weights[5] = std::nanf("");
+  ASSERT_TRUE(SaveModelFolder(Planner(), TinyQwenShape(), weights, {.source = Planner()}).ok());
+  TandemProcess generate({"generate", Planner(), "--prompt", "!"});
+  EXPECT_EQ(generate.Wait(), 1);
+  EXPECT_THAT(generate.said(), HasSubstr("its log-probabilities are not numbers"));
+  // Standard output that cannot be written is an error, even when nothing notices before the end.
+  const std::string line = absl::StrCat(TANDEM_BINARY, " config configs/quickstart.yaml >/dev/full 2>/dev/null");
+  EXPECT_EQ(WEXITSTATUS(std::system(line.c_str())), 1);
 }
 
 TEST_F(ModelsThatExistTest, TasksInGsm8ksForm) {

@@ -103,7 +103,7 @@ TEST_F(CheckpointTest, AFailedWriteLeavesNothingUnderACheckpointsName) {
 }
 
 TEST_F(CheckpointTest, CutShortFilesAreNamed) {
-  for (const char* file : {"model.safetensors", "optimizer.safetensors", "state.json"}) {
+  for (const char* file : {"model.safetensors", "optimizer.state", "state.json"}) {
     const std::string folder = Write(Make({0, false, 1}));
     CutShort(folder + "/" + file);
     const absl::Status status = ReadCheckpoint(folder, SmallShape()).status();
@@ -112,8 +112,8 @@ TEST_F(CheckpointTest, CutShortFilesAreNamed) {
     EXPECT_EQ(status.message().find('\n'), absl::string_view::npos) << "one line: " << status;
   }
   const std::string folder = Write(Make({0, false, 1}));
-  fs::remove(folder + "/optimizer.safetensors");
-  EXPECT_THAT(std::string(ReadCheckpoint(folder, SmallShape()).status().message()), HasSubstr("optimizer.safetensors"));
+  fs::remove(folder + "/optimizer.state");
+  EXPECT_THAT(std::string(ReadCheckpoint(folder, SmallShape()).status().message()), HasSubstr("optimizer.state"));
 }
 
 TEST_F(CheckpointTest, AnotherModelIsRefusedByTheFieldThatDiffers) {
@@ -136,12 +136,12 @@ TEST_F(CheckpointTest, WeightsOfAnotherVersionAreRefusedByTheirDigest) {
 
 TEST_F(CheckpointTest, ADamagedOptimizerIsRefusedByItsDigest) {
   const std::string folder = Write(Make({0, false, 1}));
-  std::string bytes = *ReadFile(folder + "/optimizer.safetensors");
+  std::string bytes = *ReadFile(folder + "/optimizer.state");
   bytes[bytes.size() - 9] ^= 1;
-  ASSERT_TRUE(WriteFileAtomically(folder + "/optimizer.safetensors", bytes).ok());
+  ASSERT_TRUE(WriteFileAtomically(folder + "/optimizer.state", bytes).ok());
   const absl::Status status = ReadCheckpoint(folder, SmallShape()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("optimizer.safetensors"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("optimizer.state"));
 }
 
 TEST_F(CheckpointTest, AnotherFormatIsRefused) {
