@@ -65,6 +65,9 @@ absl::StatusOr<std::map<std::string, uint32_t>> VersionsBehind(const std::string
     for (const proto::Episode& episode : header.group().episodes()) {
       for (const proto::Turn& turn : episode.turns()) {
         for (const proto::VersionRun& run : turn.cache_runs()) named(turn.policy(), run.version());
+        for (const proto::CacheRestart& restart : turn.restarts()) {
+          for (const proto::VersionRun& run : restart.cache_runs()) named(turn.policy(), run.version());
+        }
       }
     }
   }

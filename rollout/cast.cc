@@ -80,9 +80,19 @@ void Cast::LetToolsTakeTime() {
 absl::Status Cast::AddEngine(const std::string& name, const ModelConfig& shape, const DecoderFactory& factory) {
   TANDEM_RETURN_IF_ERROR(Annotate(CheckModelConfig(shape), "model"));
   const int64_t max_batch = config_.rollout().max_batch();
-  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder, factory(shape, CachePages(shape.context, max_batch)));
-  engines_[name] = std::make_unique<Engine>(std::move(decoder), EngineOptions{.max_batch = max_batch});
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder, factory(shape, PagesFor(shape)));
+  const bool keep = config_.rollout().kv() == proto::KEEP;
+  const EngineOptions options{.max_batch = max_batch, .on_swap = keep ? KeyValues::kKeep : KeyValues::kRecompute};
+  engines_[name] = std::make_unique<Engine>(std::move(decoder), options);
   return absl::OkStatus();
+}
+
+int64_t Cast::PagesFor(const ModelConfig& shape) const {
+  const proto::RolloutConfig& rollout = config_.rollout();
+  if (rollout.kv_cache_mb() == 0) return CachePages(shape.context, rollout.max_batch());
+  const bool bf16 = rollout.precision() == proto::BF16;
+  const int64_t bytes = CachePageBytes(shape, bf16 ? 2 : 4);
+  return std::max(CachePages(shape.context, 1), int64_t{rollout.kv_cache_mb()} * 1'000'000 / bytes);
 }
 
 void Cast::Seat(const std::string& role, const std::string& engine, const Language* language) {

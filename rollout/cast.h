@@ -73,6 +73,7 @@ class Cast {
   Cast(const proto::Config& config, const Environment& environment, std::map<std::string, PolicySource> sources,
        const Clock& clock);
   int32_t MaxNewTokens(const std::string& role) const;
+  int64_t PagesFor(const ModelConfig& shape) const;  // of the key-value cache
 
   const proto::Config config_;
   const std::map<std::string, PolicySource> sources_;  // by policy

@@ -52,7 +52,9 @@ absl::StatusOr<std::unique_ptr<GroupPlay>> GroupPlay::Start(const Cast& cast, pr
   const bool lagged =
       std::any_of(t.limits().begin(), t.limits().end(), [](const auto& l) { return l.writers_size() > 0; });
   if (lagged && !readers) {
-    readers = [&t](uint32_t, const Seat& seat, uint32_t, size_t prompt) { return ReadersFor(t, seat.policy, prompt); };
+    readers = [&t](uint32_t, const Seat& seat, uint32_t, size_t prompt) {
+      return Reading{{}, ReadersFor(t, seat.policy, prompt)};
+    };
   }
   play->episodes_.reserve(t.episodes());
   for (uint32_t i = 0; i < t.episodes(); ++i) {

@@ -13,15 +13,32 @@
 namespace tandem {
 namespace {
 
+Readers RunsOf(const google::protobuf::RepeatedPtrField<proto::VersionRun>& runs) {
+  Readers readers;
+  for (const proto::VersionRun& run : runs) {
+    readers.push_back({{run.version().incarnation(), run.version().number()}, run.count()});
+  }
+  return readers;
+}
+
+// As it was recorded.
+Reading ReadingOf(const proto::Turn& turn) {
+  Reading reading{{}, RunsOf(turn.cache_runs())};
+  for (const proto::CacheRestart& restart : turn.restarts()) {
+    reading.restarts.push_back({restart.output(), RunsOf(restart.cache_runs())});
+  }
+  return reading;
+}
+
 GenerateRequest RequestOf(const TurnView& view) {
   GenerateRequest request;
   request.prompt.assign(view.prompt_ids.begin(), view.prompt_ids.end());
   request.temperature = view.turn->sampling().temperature();
   request.max_new_tokens = static_cast<int32_t>(view.output_ids.size());  // where it ended, for whatever reason
   request.random_key = view.turn->random_key();
-  for (const proto::VersionRun& run : view.turn->cache_runs()) {
-    request.readers.push_back({{run.version().incarnation(), run.version().number()}, run.count()});
-  }
+  Reading reading = ReadingOf(*view.turn);
+  request.readers = std::move(reading.readers);
+  request.restarts = std::move(reading.restarts);
   return request;
 }
 
@@ -98,9 +115,8 @@ class RecordedReaders {
   explicit RecordedReaders(const proto::Group& group) : ticket_(group.ticket()) {
     for (const proto::Episode& episode : group.episodes()) {
       for (const proto::Turn& turn : episode.turns()) {
-        Readers& readers = turns_[{episode.episode(), turn.role(), turn.node()}];
+        turns_[{episode.episode(), turn.role(), turn.node()}] = ReadingOf(turn);
         for (const proto::VersionRun& run : turn.cache_runs()) {
-          readers.push_back({IdOf(run.version()), run.count()});
           Note({episode.episode(), turn.policy()}, IdOf(run.version()));
           Note({kWholeGroup, turn.policy()}, IdOf(run.version()));
         }
@@ -108,15 +124,15 @@ class RecordedReaders {
     }
   }
 
-  Readers Of(uint32_t episode, const Seat& seat, uint32_t node) const {
+  Reading Of(uint32_t episode, const Seat& seat, uint32_t node) const {
     const auto turn = turns_.find({episode, seat.role, node});
-    if (turn != turns_.end() && !turn->second.empty()) return turn->second;
+    if (turn != turns_.end() && !turn->second.readers.empty()) return turn->second;
     for (const uint32_t where : {episode, kWholeGroup}) {
       const auto newest = newest_.find({where, seat.policy});
-      if (newest != newest_.end()) return {{newest->second, 1}};
+      if (newest != newest_.end()) return {{}, {{newest->second, 1}}};
     }
     for (const proto::TicketLimit& limit : ticket_.limits()) {
-      if (limit.policy() == seat.policy) return {{IdOf(limit.least()), 1}};
+      if (limit.policy() == seat.policy) return {{}, {{IdOf(limit.least()), 1}}};
     }
     return {};
   }
@@ -130,7 +146,7 @@ class RecordedReaders {
   }
 
   const proto::Ticket& ticket_;
-  std::map<std::tuple<uint32_t, std::string, uint32_t>, Readers> turns_;  // by episode, role and node
+  std::map<std::tuple<uint32_t, std::string, uint32_t>, Reading> turns_;  // by episode, role and node
   std::map<std::pair<uint32_t, std::string>, VersionId> newest_;          // by episode and policy
 };
 

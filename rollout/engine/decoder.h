@@ -21,6 +21,11 @@ inline int64_t CachePages(int64_t positions, int64_t sequences) {
   return (positions + kCachePage - 1) / kCachePage * sequences;
 }
 
+// Memory of a page: 16 positions of all layers, keys and values.
+inline int64_t CachePageBytes(const ModelConfig& config, int64_t bytes_of_number) {
+  return kCachePage * config.layers * 2 * config.kv_heads * config.head_size() * bytes_of_number;
+}
+
 // One token to be read in: its key and value go to the cache, and it attends to positions 0..position of its sequence.
 struct DecodeRow {
   int32_t token;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "absl/hash/hash.h"
@@ -28,10 +29,11 @@ Engine::~Engine() = default;
 absl::StatusOr<Engine::RequestId> Engine::Submit(GenerateRequest request, OnToken on_token, OnDone on_done) {
   TANDEM_CHECK(options_.clock != nullptr || std::isinf(request.deadline_s));
   TANDEM_RETURN_IF_ERROR(CheckRequest(request, decoder_->config()));
-  for (const VersionCount& reader : request.readers) {
-    if (!Holds(reader.version))
-      return absl::FailedPreconditionError(absl::StrCat(Name(reader.version), " is not here"));
-  }
+  std::optional<VersionId> missing;
+  request.EachNamed([&](VersionId version) {
+    if (!missing && !Holds(version)) missing = version;
+  });
+  if (missing) return absl::FailedPreconditionError(absl::StrCat(Name(*missing), " is not here"));
   if (free_places_.empty()) {
     TANDEM_CHECK(pool_.size() < (1u << kPlaceBits));
     free_places_.push_back(static_cast<uint32_t>(pool_.size()));
@@ -43,7 +45,7 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(GenerateRequest request, OnToke
   turn = Turn();
   turn.id = next_serial_++ << kPlaceBits | place;
   turn.sequence = Sequence(std::move(request), decoder_->config().context);
-  for (const VersionCount& reader : turn.sequence.request.readers) ++sets_.at(reader.version).turns;
+  turn.sequence.request.EachNamed([this](VersionId version) { ++sets_.at(version).turns; });
   with_deadline_ += std::isfinite(turn.sequence.request.deadline_s);
   turn.on_token = std::move(on_token);
   turn.on_done = std::move(on_done);
@@ -77,10 +79,8 @@ absl::Status Engine::Install(VersionId version, std::span<const float> weights) 
   if (options_.on_swap == KeyValues::kKeep) return absl::OkStatus();
   for (const RequestId id : active_) {
     Turn* turn = Find(id);
-    if (turn == nullptr || !turn->active || !turn->sequence.request.readers.empty()) continue;
-    turn->sequence.Restart(pages_);
-    StopReading(*turn);
-    turn->began = false;
+    if (turn == nullptr || !turn->active || turn->sequence.request.names_versions()) continue;
+    Restart(*turn);
   }
   return absl::OkStatus();
 }
@@ -235,11 +235,17 @@ bool Engine::Begin(Turn& turn) {
 // Takes the turn's pages away. It waits as the first of all, and what it had is read in again.
 void Engine::Preempt(Turn& turn) {
   ++preemptions_;
-  turn.sequence.Restart(pages_);
-  StopReading(turn);
-  turn.began = turn.active = false;
+  Restart(turn);
+  turn.active = false;
   --turns_active_;
   waiting_.push_front(turn.id);
+}
+
+// What the turn has is read in again, from the next step on.
+void Engine::Restart(Turn& turn) {
+  turn.sequence.Restart(pages_);
+  StopReading(turn);
+  turn.began = false;
 }
 
 // Nobody needs to wait for this turn's prompt any more.
@@ -294,7 +300,8 @@ void Engine::Deliver(RequestId id, const SampledToken& token, VersionId version)
     if (turn == nullptr) return;
     turn->on_token = std::move(on_token);
   }
-  if (stopped || full) Finish(*turn, stopped ? proto::STOP : proto::LENGTH);
+  if (stopped || full) return Finish(*turn, stopped ? proto::STOP : proto::LENGTH);
+  if (turn->sequence.restart_is_due()) Restart(*turn);
 }
 
 // Frees the turn's place and pages, then tells its owner.
@@ -303,7 +310,7 @@ void Engine::Finish(Turn& turn, proto::FinishReason reason) {
   GenerateResult result = std::move(turn.sequence.result);
   const OnDone on_done = std::move(turn.on_done);
   const GenerateRequest& request = turn.sequence.request;
-  for (const VersionCount& reader : request.readers) --sets_.at(reader.version).turns;
+  request.EachNamed([this](VersionId version) { --sets_.at(version).turns; });
   with_deadline_ -= std::isfinite(request.deadline_s);
   turn.sequence.ReleasePages(pages_);
   StopReading(turn);

@@ -119,6 +119,7 @@ class Engine {
   int32_t PlanRows(Turn& turn, int64_t budget);
   bool Begin(Turn& turn);
   void Preempt(Turn& turn);
+  void Restart(Turn& turn);
   void StopReading(Turn& turn);
   int64_t RunBatches();
   void Deliver(RequestId id, const SampledToken& token, VersionId version);

@@ -17,6 +17,18 @@ namespace tandem {
 // Rows that a version reads in; the last of several goes on without end.
 using Readers = VersionRuns;
 
+// The cache of a turn was dropped when the turn had so many tokens of output, and all before them was read in anew.
+struct CacheRestart {
+  uint32_t output;
+  VersionRuns cache_runs;  // as the cache was until then: over prompt and output but their last token
+};
+
+// Who reads in the rows of a turn, from its beginning to its end.
+struct Reading {
+  std::vector<CacheRestart> restarts;
+  Readers readers;  // of the cache that it ends with
+};
+
 struct GenerateRequest {
   std::vector<int32_t> prompt;  // at least one id
   float temperature = 1;        // 0 is greedy
@@ -27,15 +39,21 @@ struct GenerateRequest {
   // Which versions read in the rows of prompt and output; a row's version writes the token after it. Empty: whichever
   // is the newest then.
   Readers readers = {};
+  // The same for a turn whose cache is to be dropped on its way, as it once was: each says who reads until then, and
+  // `readers` who does in the end.
+  std::vector<CacheRestart> restarts = {};
   double deadline_s = std::numeric_limits<double>::infinity();  // of the engine's clock: then it ends with what it has
 
+  bool names_versions() const { return !readers.empty(); }
+  // Calls visit(version) for each run that names one.
+  template <typename Visit>
+  void EachNamed(const Visit& visit) const {
+    for (const CacheRestart& restart : restarts) {
+      for (const VersionCount& run : restart.cache_runs) visit(run.version);
+    }
+    for (const VersionCount& run : readers) visit(run.version);
+  }
   bool Stops(int32_t id) const { return std::find(stop_ids.begin(), stop_ids.end(), id) != stop_ids.end(); }
-};
-
-// The cache of a turn was dropped when the turn had so many tokens of output, and all before them was read in anew.
-struct CacheRestart {
-  uint32_t output;
-  VersionRuns cache_runs;  // over what was in the cache: prompt and output but their last token, or less
 };
 
 struct GenerateResult {
@@ -44,7 +62,7 @@ struct GenerateResult {
   std::vector<float> model_logprobs;    // of the model at temperature 1
   VersionRuns version_runs;             // over output
   VersionRuns cache_runs;               // over prompt and output but the last token, as the cache was in the end
-  std::vector<CacheRestart> restarts;   // and as it was before; those that a token was written after
+  std::vector<CacheRestart> restarts;   // and as it was before, where a token was written from it
   proto::FinishReason finish = proto::FINISH_UNKNOWN;
 };
 

@@ -14,23 +14,28 @@ Sequence::Sequence(GenerateRequest r, int64_t context) : request(std::move(r)) {
 
 void Sequence::StartReaders() {
   reader_ = 0;
-  reader_end_ = request.readers.size() > 1 ? static_cast<int32_t>(request.readers[0].count) : INT_MAX;
+  reader_end_ = readers().size() > 1 ? static_cast<int32_t>(readers()[0].count) : INT_MAX;
+}
+
+bool Sequence::restart_is_due() const {
+  return restarts_done_ < request.restarts.size() &&
+         request.restarts[restarts_done_].output == static_cast<uint32_t>(result.output.size());
 }
 
 VersionId Sequence::Reader(VersionId newest) {
-  if (request.readers.empty()) return newest;
+  if (!request.names_versions()) return newest;
   while (read_ >= reader_end_) {
     ++reader_;
-    const bool last = reader_ + 1 == request.readers.size();
-    reader_end_ = last ? INT_MAX : reader_end_ + static_cast<int32_t>(request.readers[reader_].count);
+    const bool last = reader_ + 1 == readers().size();
+    reader_end_ = last ? INT_MAX : reader_end_ + static_cast<int32_t>(readers()[reader_].count);
   }
-  return request.readers[reader_].version;
+  return readers()[reader_].version;
 }
 
 PageContent Sequence::Expected(int32_t rows, VersionId newest) const {
   PageContent content{chain_, {}, {}};
   for (int32_t row = read_; row < read_ + rows; ++row) content.tokens.push_back(Token(row));
-  if (request.readers.empty()) {
+  if (!request.names_versions()) {
     content.runs = {{newest, static_cast<uint32_t>(rows)}};
     return content;
   }
@@ -39,10 +44,10 @@ PageContent Sequence::Expected(int32_t rows, VersionId newest) const {
   for (int32_t row = read_; row < read_ + rows; ++row) {
     while (row >= end) {
       ++reader;
-      const bool last = reader + 1 == request.readers.size();
-      end = last ? INT_MAX : end + static_cast<int32_t>(request.readers[reader].count);
+      const bool last = reader + 1 == readers().size();
+      end = last ? INT_MAX : end + static_cast<int32_t>(readers()[reader].count);
     }
-    AddToRuns(content.runs, request.readers[reader].version, 1);
+    AddToRuns(content.runs, readers()[reader].version, 1);
   }
   return content;
 }
@@ -107,6 +112,7 @@ void Sequence::NameRows(int32_t rows, PrefixPages& pages) {
 }
 
 void Sequence::Restart(PrefixPages& pages) {
+  if (restart_is_due()) ++restarts_done_;
   ReleasePages(pages);
   const auto output = static_cast<uint32_t>(result.output.size());
   const bool wrote = output > (result.restarts.empty() ? 0 : result.restarts.back().output);

@@ -35,6 +35,8 @@ class Sequence {
 
   // Who reads in row `read`; a turn that names nobody takes `newest`.
   VersionId Reader(VersionId newest);
+  // Whether the request says that the cache is to be dropped now.
+  bool restart_is_due() const;
   // The first row that another than Reader() reads in; INT_MAX: there is none.
   int32_t reader_end() const { return reader_end_; }
 
@@ -55,12 +57,17 @@ class Sequence {
   PageContent Expected(int32_t rows, VersionId newest) const;
   void NameRows(int32_t rows, PrefixPages& pages);
   void StartReaders();
+  // Those of the cache that is being filled.
+  const Readers& readers() const {
+    return restarts_done_ < request.restarts.size() ? request.restarts[restarts_done_].cache_runs : request.readers;
+  }
 
   int32_t read_ = 0;
   std::vector<int32_t> pages_;
-  uint64_t chain_ = 0;     // the name of the last full page
-  VersionRuns page_runs_;  // of the rows of the page in work
-  size_t reader_ = 0;      // of request.readers: who reads in row read_
+  uint64_t chain_ = 0;        // the name of the last full page
+  VersionRuns page_runs_;     // of the rows of the page in work
+  size_t restarts_done_ = 0;  // of request.restarts
+  size_t reader_ = 0;         // of readers(): who reads in row read_
   int32_t reader_end_ = INT_MAX;
 };
 

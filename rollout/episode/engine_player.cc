@@ -18,7 +18,8 @@ class EnginePlayer final : public Player {
     request.max_new_tokens = turn.seat().max_new_tokens;
     request.stop_ids = turn.seat().language->end_ids();
     request.random_key = turn.random_key();
-    request.readers = turn.readers();
+    request.readers = turn.reading().readers;
+    request.restarts = turn.reading().restarts;
     TANDEM_ASSIGN_OR_RETURN(turn.request, engine_->Submit(
                                               std::move(request), [&turn](int32_t id) { turn.OnToken(id); },
                                               [&turn](GenerateResult result) { turn.OnDone(std::move(result)); }));

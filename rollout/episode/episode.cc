@@ -33,7 +33,7 @@ LiveTurn& Episode::Ask(const Seat& seat, uint32_t node, std::vector<const LiveTu
   start.random_key = MixKey(MixKey(MixKey(start_.seed, start_.index), seat.role_hash), node);
   absl::StatusOr<std::vector<int32_t>> ids = seat.language->Prompt(prompt);
   if (ids.ok()) start.prompt = *std::move(ids);
-  if (start_.readers) start.readers = start_.readers(start_.index, seat, node, start.prompt.size());
+  if (start_.readers) start.reading = start_.readers(start_.index, seat, node, start.prompt.size());
   turns_.push_back(std::make_unique<LiveTurn>(std::move(start), setting_.clock));
   LiveTurn& turn = *turns_.back();
   absl::Status begun = ids.ok() ? seat.player->Begin(turn, script) : ids.status();

@@ -28,7 +28,7 @@ struct Setting {
 
 // Which versions read in the rows of a turn: of an episode (its index), a seat and a node, with a prompt of so many
 // tokens.
-using ReadersOf = std::function<Readers(uint32_t episode, const Seat& seat, uint32_t node, size_t prompt)>;
+using ReadersOf = std::function<Reading(uint32_t episode, const Seat& seat, uint32_t node, size_t prompt)>;
 
 struct EpisodeStart {
   uint32_t index = 0;  // within the group

@@ -73,6 +73,11 @@ TurnTokens LiveTurn::Record(uint32_t index, double reward, bool with_text, proto
   turn->set_output_tokens(static_cast<uint32_t>(tokens()));
   RecordRuns(result_.version_runs, turn->mutable_version_runs());
   RecordRuns(result_.cache_runs, turn->mutable_cache_runs());
+  for (const CacheRestart& restart : result_.restarts) {
+    proto::CacheRestart* recorded = turn->add_restarts();
+    recorded->set_output(restart.output);
+    RecordRuns(restart.cache_runs, recorded->mutable_cache_runs());
+  }
   turn->mutable_sampling()->set_temperature(temperature());
   turn->mutable_sampling()->set_max_new_tokens(static_cast<uint32_t>(seat().max_new_tokens));
   turn->set_random_key(random_key());

@@ -24,7 +24,7 @@ struct TurnStart {
   std::vector<int32_t> prompt;
   float temperature = 1;
   uint64_t random_key = 0;
-  Readers readers = {};
+  Reading reading = {};
 };
 
 // Stays where it is. One program at a time waits for it. Destroying it cancels it.
@@ -73,7 +73,7 @@ class LiveTurn {
   const std::vector<int32_t>& prompt() const { return start_.prompt; }
   float temperature() const { return start_.temperature; }
   uint64_t random_key() const { return start_.random_key; }
-  const Readers& readers() const { return start_.readers; }
+  const Reading& reading() const { return start_.reading; }
   const std::string& text() const { return text_; }  // written so far, without the end token
   bool ended() const { return ended_; }
   proto::FinishReason finish() const { return result_.finish; }

@@ -141,6 +141,51 @@ TEST_F(EngineTest, TurnsAreWrittenByTheVersionsThatTheyName) {
   EXPECT_GT(switched, 30);
 }
 
+// What an engine recorded, another one does again, wherever caches were dropped: by swaps here, or for want of memory.
+TEST_F(EngineTest, ARecordIsPlayedAgain) {
+  int restarted = 0;
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    RandomStream random(MixKey(777, seed));
+    const bool recompute = random.Below(2) == 0;
+    MakeWith(CachePages(config_.context, 1) + static_cast<int64_t>(random.Below(6)),
+             {.max_batch = 16, .on_swap = recompute ? KeyValues::kRecompute : KeyValues::kKeep});
+    requests_.clear(), results_.clear(), ids_.clear();
+    uint32_t newest = 0;
+    for (int n = 0; n < 20; ++n) Submit(RandomTurn(config_, random));
+    while (engine_->live() > 0) {
+      engine_->Step();
+      if (random.Below(5) > 0) continue;
+      ++newest;
+      ASSERT_TRUE(engine_->Install({1, newest}, WeightsOf(config_, {1, newest})).ok());
+    }
+    const std::vector<GenerateRequest> requests = std::move(requests_);
+    const std::vector<GenerateResult> recorded = std::move(results_);
+    requests_.clear(), results_.clear(), ids_.clear();
+    Make(/*turns=*/5, /*max_batch=*/7);
+    engine_->Keep(newest);
+    for (uint32_t version = 1; version <= newest; ++version) {
+      ASSERT_TRUE(engine_->Install({1, version}, WeightsOf(config_, {1, version})).ok());
+    }
+    for (size_t n = 0; n < requests.size(); ++n) {
+      GenerateRequest request = requests[n];
+      request.readers = recorded[n].cache_runs;
+      request.restarts = recorded[n].restarts;
+      Submit(request);
+    }
+    Finish();
+    for (size_t n = 0; n < requests.size(); ++n) {
+      SCOPED_TRACE(testing::Message() << "turn " << n);
+      ASSERT_EQ(results_[n].output, recorded[n].output);
+      ASSERT_EQ(results_[n].model_logprobs, recorded[n].model_logprobs);
+      ASSERT_EQ(results_[n].version_runs, recorded[n].version_runs);
+      ASSERT_EQ(results_[n].cache_runs, recorded[n].cache_runs);
+      restarted += !recorded[n].restarts.empty();
+    }
+  }
+  EXPECT_GT(restarted, 30);
+}
+
 TEST_F(EngineTest, VersionsThatNobodyNamesAreDroppedAndCannotBeNamed) {
   Make(4, 4);
   engine_->Keep(1);
