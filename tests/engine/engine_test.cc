@@ -59,7 +59,7 @@ TEST_F(EngineTest, TurnsDependOnNothingButTheirRequestAndVersions) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     RandomStream random(MixKey(1234, seed));
     constexpr int64_t kBatches[] = {1, 2, 3, 7, 16, 64};
-    const auto pages = CachePages(config_.context, 1) + static_cast<int64_t>(random.Below(random.Below(2) ? 8 : 200));
+    const auto pages = CachePages(config_.context, 1) + static_cast<int64_t>(random.Below(random.Below(2) ? 4 : 200));
     MakeWith(pages, {.max_batch = kBatches[random.Below(6)],
                      .on_swap = random.Below(3) == 0 ? KeyValues::kRecompute : KeyValues::kKeep});
     requests_.clear(), results_.clear(), ids_.clear();
