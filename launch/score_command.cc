@@ -18,15 +18,15 @@ namespace {
 
 constexpr size_t kBatchTokens = 8192;  // that are scored at once: a pass prepares the weights only once
 
-using Sequence = std::vector<int32_t>;
+using TokenIds = std::vector<int32_t>;
 
-absl::StatusOr<std::vector<Sequence>> ReadSequences(const std::string& file, const ModelFolder& folder) {
+absl::StatusOr<std::vector<TokenIds>> ReadSequences(const std::string& file, const ModelFolder& folder) {
   TANDEM_ASSIGN_OR_RETURN(const std::vector<RequestLine> lines, ReadRequests(file, {"ids", "text"}));
   std::unique_ptr<Tokenizer> tokenizer;  // read when it is first asked for
-  std::vector<Sequence> sequences;
+  std::vector<TokenIds> sequences;
   for (const RequestLine& line : lines) {
     if (line.fields.size() != 1) return RequestError(line, "expected either ids or text");
-    Sequence ids;
+    TokenIds ids;
     if (line.fields.contains("ids")) {
       TANDEM_ASSIGN_OR_RETURN(ids, AtLine(line, IdsOf(line.fields, folder.shape().vocabulary)));
     } else {
@@ -47,9 +47,9 @@ absl::StatusOr<std::vector<Sequence>> ReadSequences(const std::string& file, con
 }
 
 // Of every token but the first of a sequence, one after the other.
-absl::StatusOr<std::vector<float>> LogProbs(Model& model, std::span<const Sequence> sequences) {
+absl::StatusOr<std::vector<float>> LogProbs(Model& model, std::span<const TokenIds> sequences) {
   PackedSequences packed;
-  for (const Sequence& ids : sequences) {
+  for (const TokenIds& ids : sequences) {
     for (size_t t = 1; t < ids.size(); ++t) packed.targets.push_back(static_cast<int32_t>(packed.ids.size() + t));
     packed.ids.insert(packed.ids.end(), ids.begin(), ids.end());
     packed.lengths.push_back(static_cast<int32_t>(ids.size()));
@@ -62,9 +62,9 @@ absl::StatusOr<std::vector<float>> LogProbs(Model& model, std::span<const Sequen
   });
 }
 
-absl::Status Print(std::span<const Sequence> sequences, const std::vector<float>& logprobs) {
+absl::Status Print(std::span<const TokenIds> sequences, const std::vector<float>& logprobs) {
   auto next = logprobs.begin();
-  for (const Sequence& ids : sequences) {
+  for (const TokenIds& ids : sequences) {
     nlohmann::ordered_json line;
     line["ids"] = ids;
     const auto end = next + static_cast<int64_t>(ids.size()) - 1;
@@ -75,7 +75,7 @@ absl::Status Print(std::span<const Sequence> sequences, const std::vector<float>
   return std::fflush(stdout) == 0 ? absl::OkStatus() : absl::DataLossError("standard output: cannot be written");
 }
 
-absl::Status ScoreAll(const std::string& path, Model& model, std::span<const Sequence> sequences) {
+absl::Status ScoreAll(const std::string& path, Model& model, std::span<const TokenIds> sequences) {
   CountLine progress("sequences", sequences.size());
   while (!sequences.empty()) {
     size_t count = 0;
@@ -102,7 +102,7 @@ int ScoreSequences(const ScoreFlags& flags) {
   if (!placement.ok()) return BadInput(placement.status());
   const absl::StatusOr<ModelFolder> folder = LoadModelFolder(flags.model.model);
   if (!folder.ok()) return BadInput(folder.status());
-  const absl::StatusOr<std::vector<Sequence>> sequences = ReadSequences(flags.input, *folder);
+  const absl::StatusOr<std::vector<TokenIds>> sequences = ReadSequences(flags.input, *folder);
   if (!sequences.ok()) return BadInput(sequences.status());
   const absl::StatusOr<std::unique_ptr<Model>> model = LoadScorer(*folder, *placement);
   if (!model.ok()) return BadInput(model.status());

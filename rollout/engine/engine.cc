@@ -79,7 +79,7 @@ absl::Status Engine::Install(VersionId version, std::span<const float> weights) 
   if (options_.on_swap == KeyValues::kKeep) return absl::OkStatus();
   for (const RequestId id : active_) {
     Turn* turn = Find(id);
-    if (turn == nullptr || !turn->active || turn->sequence.request.names_versions()) continue;
+    if (turn == nullptr || !turn->active || turn->sequence.names_readers()) continue;
     Restart(*turn);
   }
   return absl::OkStatus();

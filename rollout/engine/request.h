@@ -44,7 +44,6 @@ struct GenerateRequest {
   std::vector<CacheRestart> restarts = {};
   double deadline_s = std::numeric_limits<double>::infinity();  // of the engine's clock: then it ends with what it has
 
-  bool names_versions() const { return !readers.empty(); }
   // Calls visit(version) for each run that names one.
   template <typename Visit>
   void EachNamed(const Visit& visit) const {

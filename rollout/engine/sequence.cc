@@ -23,7 +23,7 @@ bool Sequence::restart_is_due() const {
 }
 
 VersionId Sequence::Reader(VersionId newest) {
-  if (!request.names_versions()) return newest;
+  if (!names_readers()) return newest;
   while (read_ >= reader_end_) {
     ++reader_;
     const bool last = reader_ + 1 == readers().size();
@@ -35,7 +35,7 @@ VersionId Sequence::Reader(VersionId newest) {
 PageContent Sequence::Expected(int32_t rows, VersionId newest) const {
   PageContent content{chain_, {}, {}};
   for (int32_t row = read_; row < read_ + rows; ++row) content.tokens.push_back(Token(row));
-  if (!request.names_versions()) {
+  if (!names_readers()) {
     content.runs = {{newest, static_cast<uint32_t>(rows)}};
     return content;
   }

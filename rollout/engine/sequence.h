@@ -35,6 +35,9 @@ class Sequence {
 
   // Who reads in row `read`; a turn that names nobody takes `newest`.
   VersionId Reader(VersionId newest);
+  // Whether the request says who reads in the cache that is being filled. (A turn that was cancelled right after its
+  // cache was dropped says so only of the one before.)
+  bool names_readers() const { return !readers().empty(); }
   // Whether the request says that the cache is to be dropped now.
   bool restart_is_due() const;
   // The first row that another than Reader() reads in; INT_MAX: there is none.

@@ -214,5 +214,19 @@ TEST_F(ReplayTest, ARunIsRepeatedBitForBitOrTheDifferenceIsNamed) {
   ARunWithoutAJournalIsBadInput();
 }
 
+// Caches that new weights make an engine read in anew, and that it gives back for want of memory.
+TEST(ReplayOfDroppedCachesTest, TheyAreDroppedAgain) {
+  const ScratchFolder scratch;
+  const std::string run = scratch.path() + "/run";
+  TandemProcess train({"train", "configs/quickstart.yaml", "--run-dir", run, "--set", "rollout.kv=recompute", "--set",
+                       "rollout.kv_cache_mb=1", "--set", "sft.steps=10", "--set", "train.steps=12", "--set",
+                       "evaluation.episodes=0"});
+  ASSERT_EQ(train.Wait(), 0) << train.said();
+  EXPECT_THAT(*ReadFile(run + "/episodes.jsonl"), HasSubstr("\"restarts\"")) << "no cache was dropped";
+  TandemProcess replay({"replay", run});
+  EXPECT_EQ(replay.Wait(), 0) << replay.said();
+  EXPECT_THAT(replay.said(), HasSubstr("the same, bit for bit"));
+}
+
 }  // namespace
 }  // namespace tandem
