@@ -1,5 +1,6 @@
 // A decoder without a model, for the real engine: writes plans and results that are mostly, but not always, good. What
-// it writes depends on the sequence's tokens, the random key, the position and the first weight, as a model's tokens would.
+// it writes depends on the sequence's tokens, the random key, the position and the first weight, as a model's tokens
+// would.
 #pragma once
 
 #include <array>
@@ -71,7 +72,7 @@ class BabblingDecoder final : public Decoder {
   const ModelConfig config_;
   const CharacterTokenizer tokenizer_;
   int32_t set_ = 0;
-  std::map<int32_t, uint64_t> versions_;      // by set
+  std::map<int32_t, uint64_t> versions_;                // by set
   std::vector<std::array<int32_t, kCachePage>> pages_;  // tokens
 };
 
