@@ -8,12 +8,12 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "base/file.h"
 
 extern char** environ;
 
@@ -90,9 +90,9 @@ inline std::vector<pid_t> ProcessesWith(const std::vector<std::string>& words) {
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     const std::string name = entry.path().filename();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    std::ifstream file(entry.path() / "cmdline");
-    std::string line(std::istreambuf_iterator<char>(file), {});
-    line = '\0' + line;
+    const auto arguments = ReadFile(entry.path() / "cmdline");
+    if (!arguments.ok()) continue;  // it has just ended
+    const std::string line = '\0' + *arguments;
     bool all = true;
     for (const std::string& word : words) all = all && line.find('\0' + word + '\0') != std::string::npos;
     if (all) found.push_back(std::stoi(name));
