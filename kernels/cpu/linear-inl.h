@@ -27,6 +27,10 @@ constexpr int TilePanels(int rows) { return rows == 1 ? 4 : rows <= 3 ? 2 : 1; }
 
 enum class Output { kSet, kAdd };
 
+// Memory is read about twice as fast from four places side by side as from one, since the processor looks ahead from
+// each by itself. A tile of four panels does so anyway; others fetch the next panels in so many parts meanwhile.
+constexpr int64_t kStreams = 4;
+
 // out[kRows, kPanels * 32 at 2 vectors a panel] = x[kRows, in] * the columns that `panel` points at.
 template <int kRows, int kPanels, Output kOutput>
 HWY_NOINLINE void Tile(const float* HWY_RESTRICT x, int64_t in, const float* HWY_RESTRICT panel,
@@ -35,6 +39,8 @@ HWY_NOINLINE void Tile(const float* HWY_RESTRICT x, int64_t in, const float* HWY
   using V = hn::Vec<FloatTag>;
   constexpr int kColumns = 2 * kPanels;
   const int64_t lanes = hn::Lanes(d), panel_size = in * kPanelColumns;
+  const float* const next = panel + kPanels * panel_size;
+  const int64_t part = kPanels * panel_size / kStreams;
   // Unrolled: an array whose every index is a constant lives in registers.
   V sum[kRows][kColumns];
 #pragma GCC unroll 16
@@ -46,6 +52,11 @@ HWY_NOINLINE void Tile(const float* HWY_RESTRICT x, int64_t in, const float* HWY
     V w[kColumns];
 #pragma GCC unroll 16
     for (int c = 0; c < kColumns; ++c) w[c] = hn::LoadU(d, panel + (c / 2) * panel_size + (c % 2) * lanes);
+    const float* const ahead = next + k % kStreams * part + k / kStreams * (kPanels * kPanelColumns);
+#pragma GCC unroll 16
+    for (int c = 0; kPanels < kStreams && c < kColumns; ++c) {
+      __builtin_prefetch(ahead + c * lanes, 0, /*second-level cache*/ 2);
+    }
     panel += kPanelColumns;
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
@@ -80,6 +91,12 @@ template <Output kOutput, int kRows = kTileRows>
 HWY_INLINE void OnePanel(int64_t rows, const float* x, int64_t in, const float* panel, float* out, int64_t out_stride) {
   if (rows == kRows) return TilePanel<kRows, 1, kOutput>(x, in, panel, out, out_stride);
   if constexpr (kRows > 1) OnePanel<kOutput, kRows - 1>(rows, x, in, panel, out, out_stride);
+}
+
+// The panels that FewRows (more than one) or OnePanel takes, of `left`.
+HWY_INLINE int64_t PanelsAtOnce(int64_t rows, int64_t left) {
+  const int64_t wide = rows <= 3 ? TilePanels(static_cast<int>(rows)) : 1;
+  return wide <= left ? wide : 1;
 }
 
 // `rows` rows (at most 3) of TilePanels(rows) panels.

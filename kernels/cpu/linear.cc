@@ -34,8 +34,8 @@ void RunLinear(const float* x, int64_t rows, const float* packed, int64_t in, in
   const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   for (int64_t column = 0; column < out;) {
     const float* panel = packed + column * in;
-    const int64_t wide = rows <= 3 ? TilePanels(static_cast<int>(rows)) : 1;
-    if (wide > 1 && column + wide * kPanelColumns <= out) {
+    const int64_t wide = PanelsAtOnce(rows, (out - column) / kPanelColumns);
+    if (wide > 1) {
       FewRows<kOutput>(rows, x, in, panel, y + column, out);
       column += wide * kPanelColumns;
       continue;

@@ -7,11 +7,10 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "kernels/attention.h"
-#include "kernels/linear.h"
+#include "kernels/packed_linear.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rotary.h"
 #include "kernels/sampling.h"
-#include "kernels/swiglu.h"
 #include "policy/rope.h"
 #include "rollout/engine/decoder.h"
 #include "rollout/engine/packed_weights.h"
@@ -25,14 +24,17 @@ constexpr int64_t kChunk = 96;
 
 class CpuDecoder final : public Decoder {
  public:
-  CpuDecoder(const ModelConfig& config, int64_t pages)
+  CpuDecoder(const ModelConfig& config, int64_t pages, kernels::WeightType type)
       : config_(config),
+        type_(type),
         shape_{config.heads, config.kv_heads, config.head_size()},
         q_width_(config.heads * config.head_size()),
         kv_width_(config.kv_heads * config.head_size()),
         cache_(shape_, config.layers, pages),
         rope_(config) {
     Use(0);
+    const int64_t widest = std::max({config.hidden, q_width_, config.intermediate});
+    inputs_.Resize(kernels::LinearScratch(type, kChunk, widest));
     x_.Resize(kChunk * config.hidden);
     normed_.Resize(kChunk * config.hidden);
     qkv_.Resize(kChunk * (q_width_ + 2 * kv_width_));
@@ -46,7 +48,7 @@ class CpuDecoder final : public Decoder {
   const ModelConfig& config() const override { return config_; }
   int64_t pages() const override { return cache_.pages(); }
   void Use(int32_t set) override {
-    while (sets_.size() <= static_cast<size_t>(set)) sets_.push_back(std::make_unique<PackedWeights>(config_));
+    while (sets_.size() <= static_cast<size_t>(set)) sets_.push_back(std::make_unique<PackedWeights>(config_, type_));
     weights_ = sets_[set].get();
   }
   absl::Status Load(std::span<const float> weights) override { return weights_->Load(weights); }
@@ -78,7 +80,7 @@ class CpuDecoder final : public Decoder {
 
   void Embed() {
     for (int64_t r = 0; r < count(); ++r) {
-      std::memcpy(x_.data() + r * config_.hidden, weights_->embedding(live_[r].token), config_.hidden * sizeof(float));
+      weights_->Embed(live_[r].token, x_.data() + r * config_.hidden);
     }
   }
 
@@ -90,12 +92,10 @@ class CpuDecoder final : public Decoder {
     const bool last = n + 1 == config_.layers;
     for (int64_t r = 0; r < count(); ++r) Attention(layer, n, r, /*attend=*/!last || live_[r].sample);
     if (last) DropUnsampled();
-    LinearAddBias(attended_.data(), count(), layer.o, layer.o_bias, q_width_, config_.hidden, x_.data());
-    kernels::RmsNorm(x_.data(), count(), config_.hidden, layer.mlp_norm.data(), epsilon, normed_.data());
-    kernels::LinearSwiGlu(normed_.data(), count(), layer.gate_up.data(),
-                          config_.mlp_bias ? layer.gate_up_bias.data() : nullptr, config_.hidden, config_.intermediate,
-                          gated_.data());
-    LinearAddBias(gated_.data(), count(), layer.down, layer.down_bias, config_.intermediate, config_.hidden, x_.data());
+    kernels::LinearAdd(layer.o, layer.o_bias, attended_.data(), count(), inputs_.data(), x_.data());
+    kernels::RmsNorm(x_.data(), count(), config_.hidden, layer.mlp_norm, epsilon, normed_.data());
+    kernels::LinearSwiGlu(layer.gate_up, layer.gate_up_bias, normed_.data(), count(), inputs_.data(), gated_.data());
+    kernels::LinearAdd(layer.down, layer.down_bias, gated_.data(), count(), inputs_.data(), x_.data());
   }
 
   // Queries, keys and values of all rows into qkv_.
@@ -107,8 +107,8 @@ class CpuDecoder final : public Decoder {
       }
       return;
     }
-    kernels::RmsNorm(x_.data(), count(), config_.hidden, layer.attention_norm.data(), epsilon, normed_.data());
-    LinearBias(normed_.data(), count(), layer.qkv, layer.qkv_bias, config_.hidden, width, qkv_.data());
+    kernels::RmsNorm(x_.data(), count(), config_.hidden, layer.attention_norm, epsilon, normed_.data());
+    kernels::Linear(layer.qkv, layer.qkv_bias, normed_.data(), count(), inputs_.data(), qkv_.data());
   }
 
   // Stores the row's key and value, then attends, while the pages that were written are still in the first-level cache.
@@ -119,8 +119,8 @@ class CpuDecoder final : public Decoder {
     if (config_.qk_norm) {
       const float epsilon = static_cast<float>(config_.norm_epsilon);
       float* key = query + q_width_;
-      kernels::RmsNorm(query, shape_.heads, shape_.head_size, layer.q_norm.data(), epsilon, query);
-      kernels::RmsNorm(key, shape_.kv_heads, shape_.head_size, layer.k_norm.data(), epsilon, key);
+      kernels::RmsNorm(query, shape_.heads, shape_.head_size, layer.q_norm, epsilon, query);
+      kernels::RmsNorm(key, shape_.kv_heads, shape_.head_size, layer.k_norm, epsilon, key);
     }
     kernels::Rotary(query, shape_.heads + shape_.kv_heads, shape_.head_size, rope_.cosine(row.position),
                     rope_.sine(row.position));
@@ -152,7 +152,7 @@ class CpuDecoder final : public Decoder {
     TANDEM_CHECK(sampled.size() >= live_.size());
     kernels::RmsNorm(x_.data(), count(), config_.hidden, weights_->final_norm(),
                      static_cast<float>(config_.norm_epsilon), normed_.data());
-    kernels::Linear(normed_.data(), count(), weights_->head(), config_.hidden, config_.vocabulary, logits_.data());
+    kernels::Linear(weights_->head(), nullptr, normed_.data(), count(), inputs_.data(), logits_.data());
     float temperatures[kChunk], uniforms[kChunk];
     kernels::Draw draws[kChunk];
     for (int64_t r = 0; r < count(); ++r) {
@@ -178,6 +178,7 @@ class CpuDecoder final : public Decoder {
   }
 
   const ModelConfig config_;
+  const kernels::WeightType type_;
   const kernels::AttentionShape shape_;
   const int64_t q_width_, kv_width_;
   std::vector<std::unique_ptr<PackedWeights>> sets_;
@@ -194,13 +195,14 @@ class CpuDecoder final : public Decoder {
   AlignedFloats gated_;     // [kChunk, intermediate]
   AlignedFloats logits_;    // [kChunk, vocabulary]
   AlignedFloats scratch_;
+  AlignedBytes inputs_;        // scratch of the linear layers
   std::vector<int32_t> kept_;  // scratch of FilterLogits
 };
 
 }  // namespace
 
-std::unique_ptr<Decoder> MakeCpuDecoder(const ModelConfig& config, int64_t pages) {
-  return std::make_unique<CpuDecoder>(config, pages);
+std::unique_ptr<Decoder> MakeCpuDecoder(const ModelConfig& config, int64_t pages, kernels::WeightType weights) {
+  return std::make_unique<CpuDecoder>(config, pages, weights);
 }
 
 }  // namespace tandem

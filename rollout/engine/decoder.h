@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/attention.h"
+#include "kernels/packed_linear.h"
 #include "kernels/sampling_filter.h"
 #include "policy/model_config.h"
 
@@ -65,9 +66,10 @@ class Decoder {
   virtual void CopyPage(int32_t from, int32_t to) = 0;
 };
 
-// Kernels of our own (kernels/cpu), float32, one thread. Memory grows with the highest page that is in use, up to
-// `pages`.
-std::unique_ptr<Decoder> MakeCpuDecoder(const ModelConfig& config, int64_t pages);
+// Kernels of our own (kernels/cpu), one thread. `weights` is the type of the linear layers' products; the residual
+// stream, the cache and the attention are float32. Memory grows with the highest page that is in use, up to `pages`.
+std::unique_ptr<Decoder> MakeCpuDecoder(const ModelConfig& config, int64_t pages,
+                                        kernels::WeightType weights = kernels::WeightType::kFloat32);
 
 // ATen on `device` ("cpu" or "cuda"), bf16 or float32: the engine of GPUs, and the reference in tests. The memory of
 // all `pages` is taken at once. On a device that is not there: kUnavailable.

@@ -1,10 +1,11 @@
 #include "rollout/engine/packed_weights.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "kernels/linear.h"
 #include "kernels/rms_norm.h"
 #include "kernels/swiglu.h"
 
@@ -22,51 +23,63 @@ class Reader {
     at_ += size;
     return tensor;
   }
-  void Copy(AlignedFloats& to) { std::copy_n(Take(to.size()), to.size(), to.data()); }
+  // `to` may be null: the model has no such tensor.
+  void Copy(int64_t size, float* to) {
+    if (to != nullptr) std::copy_n(Take(size), size, to);
+  }
+  void Pack(kernels::PackedLinear& layer) {
+    kernels::Pack(layer.type, Take(layer.out * layer.in), layer.out, layer.in, const_cast<void*>(layer.data));
+  }
 
  private:
   const float* at_;
 };
 
-int64_t ProjectionWidth(const ModelConfig& c) { return (c.heads + 2 * c.kv_heads) * c.head_size(); }
-
 }  // namespace
 
-void LinearBias(const float* x, int64_t rows, const AlignedFloats& packed, const AlignedFloats& bias, int64_t in,
-                int64_t out, float* y) {
-  if (bias.size() == 0) return kernels::Linear(x, rows, packed.data(), in, out, y);
-  for (int64_t r = 0; r < rows; ++r) std::copy_n(bias.data(), out, y + r * out);
-  kernels::LinearAdd(x, rows, packed.data(), in, out, y);
+PackedWeights::PackedWeights(const ModelConfig& c, kernels::WeightType type)
+    : config_(c),
+      type_(type),
+      projection_width_((c.heads + 2 * c.kv_heads) * c.head_size()),
+      layers_(static_cast<size_t>(c.layers)) {
+  LayOut();  // measures
+  memory_.Resize(taken_);
+  taken_ = 0;
+  LayOut();
 }
 
-void LinearAddBias(const float* x, int64_t rows, const AlignedFloats& packed, const AlignedFloats& bias, int64_t in,
-                   int64_t out, float* y) {
-  kernels::LinearAdd(x, rows, packed.data(), in, out, y);
-  if (bias.size() == 0) return;
-  for (int64_t r = 0; r < rows; ++r, y += out) {
-    for (int64_t c = 0; c < out; ++c) y[c] += bias.data()[c];
-  }
+void* PackedWeights::Take(int64_t bytes) {
+  const int64_t start = taken_;
+  taken_ += (bytes + 63) / 64 * 64;
+  return memory_.size() == 0 ? nullptr : memory_.data() + start;
 }
 
-PackedWeights::PackedWeights(const ModelConfig& c) : config_(c), layers_(c.layers) {
-  embedding_.Resize(c.vocabulary * c.hidden);
+kernels::PackedLinear PackedWeights::TakeLinear(int64_t out, int64_t in) {
+  return {type_, out, in, Take(kernels::PackedBytes(type_, out, in))};
+}
+
+void PackedWeights::LayOut() {
+  const ModelConfig& c = config_;
+  const int64_t number = type_ == kernels::WeightType::kFloat32 ? sizeof(float) : sizeof(uint16_t);
+  embedding_ = Take(c.vocabulary * c.hidden * number);
   for (LayerWeights& layer : layers_) {
-    layer.attention_norm.Resize(c.hidden);
-    layer.qkv.Resize(kernels::PackedSize(ProjectionWidth(c), c.hidden));
-    layer.qkv_bias.Resize(c.qkv_bias ? ProjectionWidth(c) : 0);
-    layer.q_norm.Resize(c.qk_norm ? c.head_size() : 0);
-    layer.k_norm.Resize(c.qk_norm ? c.head_size() : 0);
-    layer.o_bias.Resize(c.output_bias ? c.hidden : 0);
-    layer.gate_up_bias.Resize(c.mlp_bias ? kernels::PackedGateUpSize(c.intermediate, 1) : 0);
-    layer.down_bias.Resize(c.mlp_bias ? c.hidden : 0);
-    layer.o.Resize(kernels::PackedSize(c.hidden, c.heads * c.head_size()));
-    layer.mlp_norm.Resize(c.hidden);
-    layer.gate_up.Resize(kernels::PackedGateUpSize(c.intermediate, c.hidden));
-    layer.down.Resize(kernels::PackedSize(c.hidden, c.intermediate));
+    layer.attention_norm = TakeFloats(c.hidden);
+    layer.qkv = TakeLinear(projection_width_, c.hidden);
+    if (c.qkv_bias) layer.qkv_bias = TakeFloats(projection_width_);
+    if (c.qk_norm) layer.q_norm = TakeFloats(c.head_size());
+    if (c.qk_norm) layer.k_norm = TakeFloats(c.head_size());
+    layer.o = TakeLinear(c.hidden, c.heads * c.head_size());
+    if (c.output_bias) layer.o_bias = TakeFloats(c.hidden);
+    layer.mlp_norm = TakeFloats(c.hidden);
+    layer.gate_up = {type_, c.intermediate, c.hidden,
+                     Take(kernels::PackedGateUpBytes(type_, c.intermediate, c.hidden))};
+    if (c.mlp_bias) layer.gate_up_bias = TakeFloats(kernels::PackedGateUpSize(c.intermediate, 1));
+    layer.down = TakeLinear(c.hidden, c.intermediate);
+    if (c.mlp_bias) layer.down_bias = TakeFloats(c.hidden);
   }
-  final_norm_.Resize(c.hidden);
-  head_.Resize(kernels::PackedSize(c.vocabulary, c.hidden));
-  if (c.vocabulary <= kSmallVocabulary) first_projections_.Resize(c.vocabulary * ProjectionWidth(c));
+  final_norm_ = TakeFloats(c.hidden);
+  head_ = TakeLinear(c.vocabulary, c.hidden);
+  if (c.vocabulary <= kSmallVocabulary) first_projections_ = TakeFloats(c.vocabulary * projection_width_);
 }
 
 absl::Status PackedWeights::Load(std::span<const float> weights) {
@@ -76,40 +89,56 @@ absl::Status PackedWeights::Load(std::span<const float> weights) {
         absl::StrCat("weights of ", weights.size(), " numbers for a model of ", ParameterCount(c)));
   }
   Reader reader(weights.data());
-  reader.Copy(embedding_);
+  const float* embedding = reader.Take(c.vocabulary * c.hidden);
+  if (type_ == kernels::WeightType::kFloat32) {
+    std::copy_n(embedding, c.vocabulary * c.hidden, static_cast<float*>(embedding_));
+  } else {
+    kernels::RoundToBf16(embedding, c.vocabulary * c.hidden, static_cast<uint16_t*>(embedding_));
+  }
   for (LayerWeights& layer : layers_) {
-    reader.Copy(layer.attention_norm);
-    // q_proj, k_proj and v_proj lie one after the other: one matrix.
-    kernels::PackLinear(reader.Take(ProjectionWidth(c) * c.hidden), ProjectionWidth(c), c.hidden, layer.qkv.data());
-    reader.Copy(layer.qkv_bias);
-    reader.Copy(layer.q_norm);
-    reader.Copy(layer.k_norm);
-    const int64_t q_width = c.heads * c.head_size();
-    kernels::PackLinear(reader.Take(c.hidden * q_width), c.hidden, q_width, layer.o.data());
-    reader.Copy(layer.o_bias);
-    reader.Copy(layer.mlp_norm);
+    reader.Copy(c.hidden, layer.attention_norm);
+    reader.Pack(layer.qkv);  // q_proj, k_proj and v_proj lie one after the other
+    reader.Copy(projection_width_, layer.qkv_bias);
+    reader.Copy(c.head_size(), layer.q_norm);
+    reader.Copy(c.head_size(), layer.k_norm);
+    reader.Pack(layer.o);
+    reader.Copy(c.hidden, layer.o_bias);
+    reader.Copy(c.hidden, layer.mlp_norm);
     const float* gate = reader.Take(c.intermediate * c.hidden);
     const float* up = reader.Take(c.intermediate * c.hidden);
-    kernels::PackGateUp(gate, up, c.intermediate, c.hidden, layer.gate_up.data());
+    kernels::PackGateUp(type_, gate, up, c.intermediate, c.hidden, const_cast<void*>(layer.gate_up.data));
     if (c.mlp_bias) {
       const float* gate_bias = reader.Take(c.intermediate);
       const float* up_bias = reader.Take(c.intermediate);
-      kernels::PackGateUpBias(gate_bias, up_bias, c.intermediate, layer.gate_up_bias.data());
+      kernels::PackGateUpBias(gate_bias, up_bias, c.intermediate, layer.gate_up_bias);
     }
-    kernels::PackLinear(reader.Take(c.hidden * c.intermediate), c.hidden, c.intermediate, layer.down.data());
-    reader.Copy(layer.down_bias);
+    reader.Pack(layer.down);
+    reader.Copy(c.hidden, layer.down_bias);
   }
-  reader.Copy(final_norm_);
-  const float* head = c.tied_head ? weights.data() : reader.Take(c.vocabulary * c.hidden);
-  kernels::PackLinear(head, c.vocabulary, c.hidden, head_.data());
-  if (has_first_projections()) {
-    AlignedFloats normed(c.vocabulary * c.hidden);
-    kernels::RmsNorm(embedding_.data(), c.vocabulary, c.hidden, layers_[0].attention_norm.data(),
-                     static_cast<float>(c.norm_epsilon), normed.data());
-    LinearBias(normed.data(), c.vocabulary, layers_[0].qkv, layers_[0].qkv_bias, c.hidden, ProjectionWidth(c),
-               first_projections_.data());
-  }
+  reader.Copy(c.hidden, final_norm_);
+  if (c.tied_head) reader = Reader(weights.data());
+  reader.Pack(head_);
+  if (has_first_projections()) ProjectVocabulary();
   return absl::OkStatus();
+}
+
+void PackedWeights::Embed(int64_t token, float* to) const {
+  if (type_ == kernels::WeightType::kFloat32) {
+    std::copy_n(static_cast<const float*>(embedding_) + token * config_.hidden, config_.hidden, to);
+    return;
+  }
+  const uint16_t* from = static_cast<const uint16_t*>(embedding_) + token * config_.hidden;
+  for (int64_t i = 0; i < config_.hidden; ++i) to[i] = std::bit_cast<float>(static_cast<uint32_t>(from[i]) << 16);
+}
+
+void PackedWeights::ProjectVocabulary() {
+  const ModelConfig& c = config_;
+  AlignedFloats normed(c.vocabulary * c.hidden);
+  for (int64_t token = 0; token < c.vocabulary; ++token) Embed(token, normed.data() + token * c.hidden);
+  kernels::RmsNorm(normed.data(), c.vocabulary, c.hidden, layers_[0].attention_norm, static_cast<float>(c.norm_epsilon),
+                   normed.data());
+  AlignedBytes scratch(kernels::LinearScratch(type_, c.vocabulary, c.hidden));
+  kernels::Linear(layers_[0].qkv, layers_[0].qkv_bias, normed.data(), c.vocabulary, scratch.data(), first_projections_);
 }
 
 }  // namespace tandem

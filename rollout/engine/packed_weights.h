@@ -1,61 +1,67 @@
 // A version's weights as the CPU kernels read them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "kernels/packed_linear.h"
 #include "policy/model_config.h"
-#include "rollout/engine/aligned_floats.h"
+#include "rollout/engine/aligned_bytes.h"
 
 namespace tandem {
 
-// Biases, and the norms of queries and keys, are empty where the model has none.
+// Biases, and the norms of queries and keys, are null where the model has none.
 struct LayerWeights {
-  AlignedFloats attention_norm;   // [hidden]
-  AlignedFloats qkv;              // packed [heads + 2 kv_heads times head_size, hidden]
-  AlignedFloats qkv_bias;         // [heads + 2 kv_heads times head_size]
-  AlignedFloats q_norm, k_norm;   // [head_size]
-  AlignedFloats o, o_bias;        // packed [hidden, heads * head_size]; [hidden]
-  AlignedFloats mlp_norm;         // [hidden]
-  AlignedFloats gate_up;          // packed by PackGateUp
-  AlignedFloats gate_up_bias;     // by PackGateUpBias
-  AlignedFloats down, down_bias;  // packed [hidden, intermediate]; [hidden]
+  float* attention_norm = nullptr;                      // [hidden]
+  kernels::PackedLinear qkv, o, gate_up, down;          // q, k and v are one layer
+  float *qkv_bias = nullptr, *o_bias = nullptr;         // [heads + 2 kv_heads times head_size], [hidden]
+  float *q_norm = nullptr, *k_norm = nullptr;           // [head_size]
+  float* mlp_norm = nullptr;                            // [hidden]
+  float *gate_up_bias = nullptr, *down_bias = nullptr;  // by PackGateUpBias, [hidden]
 };
-
-// y[rows, out] = x[rows, in] W^T + bias (may be empty), and y += the same.
-void LinearBias(const float* x, int64_t rows, const AlignedFloats& packed, const AlignedFloats& bias, int64_t in,
-                int64_t out, float* y);
-void LinearAddBias(const float* x, int64_t rows, const AlignedFloats& packed, const AlignedFloats& bias, int64_t in,
-                   int64_t out, float* y);
 
 class PackedWeights {
  public:
-  explicit PackedWeights(const ModelConfig& config);
+  // `type` is that of the linear layers; the embedding is held in bfloat16 unless it is kFloat32, all else in float32.
+  PackedWeights(const ModelConfig& config, kernels::WeightType type);
+  PackedWeights(const PackedWeights&) = delete;
+  PackedWeights& operator=(const PackedWeights&) = delete;
 
   // From flat weights in ParameterLayout's order. kInvalidArgument: another number of them than the model has.
   absl::Status Load(std::span<const float> weights);
 
-  const float* embedding(int64_t token) const { return embedding_.data() + token * config_.hidden; }
-  const LayerWeights& layer(int64_t n) const { return layers_[n]; }
-  const float* final_norm() const { return final_norm_.data(); }
-  const float* head() const { return head_.data(); }  // packed [vocabulary, hidden]
+  // A token's embedding, [hidden].
+  void Embed(int64_t token, float* to) const;
+  const LayerWeights& layer(int64_t n) const { return layers_[static_cast<size_t>(n)]; }
+  const float* final_norm() const { return final_norm_; }
+  const kernels::PackedLinear& head() const { return head_; }
 
   // The first layer's queries, keys and values depend on nothing but the token: of a small vocabulary they are computed
   // once, when the weights are loaded. Bitwise what the layer would compute, since Linear is batch-invariant.
-  bool has_first_projections() const { return first_projections_.size() > 0; }
-  const float* first_projection(int64_t token) const {
-    return first_projections_.data() + token * (first_projections_.size() / config_.vocabulary);
-  }
+  bool has_first_projections() const { return first_projections_ != nullptr; }
+  const float* first_projection(int64_t token) const { return first_projections_ + token * projection_width_; }
 
  private:
+  // A piece of the memory that starts on a cache line; null while the memory is only measured.
+  void* Take(int64_t bytes);
+  float* TakeFloats(int64_t size) { return static_cast<float*>(Take(size * static_cast<int64_t>(sizeof(float)))); }
+  kernels::PackedLinear TakeLinear(int64_t out, int64_t in);
+  void LayOut();
+  void ProjectVocabulary();
+
   const ModelConfig config_;
-  AlignedFloats embedding_;  // [vocabulary, hidden]
+  const kernels::WeightType type_;
+  const int64_t projection_width_;
+  AlignedBytes memory_;  // of all that the pointers point to: one piece, for huge pages
+  int64_t taken_ = 0;
+  void* embedding_ = nullptr;  // [vocabulary, hidden]
   std::vector<LayerWeights> layers_;
-  AlignedFloats final_norm_;
-  AlignedFloats head_;
-  AlignedFloats first_projections_;  // [vocabulary, heads + 2 kv_heads times head_size], or empty
+  float* final_norm_ = nullptr;
+  kernels::PackedLinear head_;
+  float* first_projections_ = nullptr;  // [vocabulary, projection_width_], or null
 };
 
 }  // namespace tandem

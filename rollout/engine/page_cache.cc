@@ -1,5 +1,6 @@
 #include "rollout/engine/page_cache.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/status.h"
@@ -7,15 +8,18 @@
 namespace tandem {
 namespace {
 
-constexpr int64_t kPagesOfBlock = 16;  // that get their memory together
+constexpr int64_t kBlockBytes = 4 << 20;  // of memory that pages get together: huge pages of the system's
 
 }  // namespace
 
 float* PageCache::Page(int32_t page, int64_t layer) {
   TANDEM_CHECK(page >= 0 && page < pages_);
   while (static_cast<size_t>(page) >= starts_.size()) {
-    blocks_.emplace_back(kPagesOfBlock * layers_ * layer_size_);
-    for (int64_t i = 0; i < kPagesOfBlock; ++i) starts_.push_back(blocks_.back().data() + i * layers_ * layer_size_);
+    const int64_t page_bytes = layers_ * layer_size_ * static_cast<int64_t>(sizeof(float));
+    const int64_t left = pages_ - static_cast<int64_t>(starts_.size());
+    const int64_t count = std::min(left, std::max<int64_t>(1, kBlockBytes / page_bytes));
+    blocks_.emplace_back(count * layers_ * layer_size_);
+    for (int64_t i = 0; i < count; ++i) starts_.push_back(blocks_.back().data() + i * layers_ * layer_size_);
   }
   return starts_[static_cast<size_t>(page)] + layer * layer_size_;
 }

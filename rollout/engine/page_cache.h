@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "kernels/attention.h"
-#include "rollout/engine/aligned_floats.h"
+#include "rollout/engine/aligned_bytes.h"
 
 namespace tandem {
 
