@@ -16,11 +16,11 @@ using testing::ElementsAre;
 class EngineTest : public testing::Test {
  protected:
   // With pages for so many turns of the whole context.
-  void Make(int64_t turns, int64_t max_batch) {
-    MakeWith(CachePages(config_.context, turns), {.max_batch = max_batch});
+  void Make(int64_t turns, int64_t max_batch, kernels::WeightType type = kernels::WeightType::kFloat32) {
+    MakeWith(CachePages(config_.context, turns), {.max_batch = max_batch}, type);
   }
-  void MakeWith(int64_t pages, const EngineOptions& options) {
-    engine_ = std::make_unique<Engine>(MakeCpuDecoder(config_, pages), options);
+  void MakeWith(int64_t pages, const EngineOptions& options, kernels::WeightType type = kernels::WeightType::kFloat32) {
+    engine_ = std::make_unique<Engine>(MakeCpuDecoder(config_, pages, type), options);
     ASSERT_TRUE(engine_->Install({1, 0}, WeightsOf(config_, {1, 0})).ok());
   }
   // Submits a turn; its result is results_[the number returned].
@@ -215,11 +215,18 @@ TEST_F(EngineTest, VersionsThatNobodyNamesAreDroppedAndCannotBeNamed) {
 
 // The same turns again, in other batches and orders, under one version: equal token for token.
 TEST_F(EngineTest, SameTurnsInAnyBatchAndOrderGiveTheSameBits) {
+  using kernels::WeightType;
+  std::vector<std::pair<std::string, WeightType>> arithmetics;
   for (const std::string& instructions : kernels::InstructionSets()) {
+    for (const WeightType type : {WeightType::kFloat32, WeightType::kBf16, WeightType::kInt8}) {
+      arithmetics.emplace_back(instructions, type);
+    }
+  }
+  for (const auto& [instructions, type] : arithmetics) {
     kernels::ForceInstructionSet(instructions);
     std::map<uint64_t, GenerateResult> first;
     for (int64_t batch : {1, 5, 64}) {
-      Make(/*turns=*/batch + 7, batch);
+      Make(/*turns=*/batch + 7, batch, type);
       requests_.clear(), results_.clear(), ids_.clear();
       RandomStream random(9);
       std::vector<GenerateRequest> turns;

@@ -64,9 +64,9 @@ TANDEM_ON_EVERY_INSTRUCTION_SET(PackedLinearTest);
 // The products of what the rounded numbers are worth, up to the rounding of float32 sums.
 TEST_P(PackedLinearTest, AgreesWithAtenForAllKindsOfSizes) {
   for (const WeightType type : kWeightTypes) {
-    for (int64_t rows : {1, 3, 12, 16, 17, 33, 70}) {
-      for (int64_t in : {1, 7, 64, 100, 200}) {
-        for (int64_t out : {1, 15, 32, 33, 100}) {
+    for (int64_t rows : {1, 12, 17, 70}) {
+      for (int64_t in : {1, 7, 100, 200}) {
+        for (int64_t out : {1, 32, 100}) {
           SCOPED_TRACE(testing::Message() << Name(type) << " " << rows << " rows, " << in << " in, " << out << " out");
           PackedLayer layer(type, out, in);
           AlignedMemory scratch(LinearScratch(type, rows, in));
@@ -126,7 +126,7 @@ TEST_P(PackedLinearTest, RowsDoNotDependOnTheirBatch) {
     std::vector<float> all_added = before, all_gated(rows * out);
     LinearAdd(layer.packed, nullptr, x.data(), rows, scratch.data(), all_added.data());
     LinearSwiGlu(gated.packed, nullptr, x.data(), rows, scratch.data(), all_gated.data());
-    for (int64_t size : {1, 2, 3, 5, 12, 13, 16, 17, 31, 33}) {
+    for (int64_t size : {1, 2, 3, 12, 13, 16, 17, 33}) {
       for (int64_t first = 0; first + size <= rows; first += 7) {
         std::vector<float> gates(size * out);
         std::vector<float> added(before.begin() + first * out, before.begin() + (first + size) * out);
