@@ -1,0 +1,210 @@
+// Two promises of the engine, measured on one pinned thread:
+//   new weights cost a pause of at most one decode step (99th percentile), and no prompt is read in again;
+//   2,000 requests of mixed length under a quarter of the cache that they take without a bound all complete, at 85 % of
+//   the throughput or more, and the process does not grow from round to round.
+// Build the target `engine_promises` and run it; `engine_promises --soak SECONDS` goes on with bounded rounds that
+// long.
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "base/status.h"
+#include "launch/allocator.h"
+#include "rollout/engine/decoder.h"
+#include "rollout/engine/engine.h"
+
+namespace tandem {
+namespace {
+
+using kernels::WeightType;
+
+double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+double Percentile(std::vector<double> values, double share) {
+  std::ranges::sort(values);
+  return values[std::min(values.size() - 1, static_cast<size_t>(share * static_cast<double>(values.size())))];
+}
+
+double ResidentMegabytes() {
+  std::ifstream file("/proc/self/statm");
+  double pages = 0, resident = 0;
+  file >> pages >> resident;
+  return resident * 4096 / 1e6;
+}
+
+std::vector<float> RandomWeights(const ModelConfig& config, uint64_t seed) {
+  RandomStream random(seed);
+  std::vector<float> weights(static_cast<size_t>(ParameterCount(config)));
+  for (const Parameter& parameter : ParameterLayout(config)) {
+    const bool norm = parameter.shape.size() == 1;
+    const double scale = std::sqrt(3.0 / static_cast<double>(parameter.shape.back()));
+    for (int64_t i = 0; i < parameter.size(); ++i) {
+      weights[static_cast<size_t>(parameter.offset + i)] =
+          norm ? 1 : static_cast<float>(scale * (2 * random.Uniform() - 1));
+    }
+  }
+  return weights;
+}
+
+GenerateRequest Request(const ModelConfig& config, int64_t prompt, int64_t output, RandomStream& random) {
+  GenerateRequest request;
+  for (int64_t i = 0; i < prompt; ++i) {
+    request.prompt.push_back(static_cast<int32_t>(random.Below(static_cast<uint64_t>(config.vocabulary))));
+  }
+  request.max_new_tokens = static_cast<int32_t>(output);
+  request.random_key = random.Next();
+  return request;
+}
+
+// Steps with and without new weights before them, in turn.
+void WeightUpdates(const char* name, const ModelConfig& config, WeightType type, int64_t batch) {
+  const std::vector<float> weights[2] = {RandomWeights(config, 1), RandomWeights(config, 2)};
+  Engine engine(MakeCpuDecoder(config, CachePages(config.context, batch), type), EngineOptions{.max_batch = batch});
+  TANDEM_CHECK(engine.Install({1, 0}, weights[0]).ok());
+  RandomStream random(3);
+  int64_t live = 0;
+  const auto fill = [&] {
+    for (; live < batch; ++live) {
+      TANDEM_CHECK(engine.Submit(Request(config, 16, 400, random), {}, [&live](GenerateResult) { --live; }).ok());
+    }
+  };
+  fill();
+  for (int i = 0; i < 20; ++i) engine.Step();
+  std::vector<double> steps, pauses;
+  const uint64_t rows = engine.rows_run(), tokens = engine.tokens_generated();
+  for (uint32_t version = 1; version <= 120; ++version) {
+    for (int i = 0; i < 2; ++i) {
+      const double start = Now();
+      engine.Step();
+      steps.push_back(Now() - start);
+    }
+    const double start = Now();
+    TANDEM_CHECK(engine.Install({1, version}, weights[version % 2]).ok());
+    pauses.push_back(Now() - start);
+  }
+  const double step = Percentile(steps, 0.5);
+  std::printf(
+      "%s, batch %d: a decode step takes %.2f ms; new weights stop it for %.2f ms (median), %.2f ms (p99): "
+      "%.2f steps; %.2f rows read in a token\n",
+      name, static_cast<int>(batch), 1e3 * step, 1e3 * Percentile(pauses, 0.5), 1e3 * Percentile(pauses, 0.99),
+      Percentile(pauses, 0.99) / step,
+      static_cast<double>(engine.rows_run() - rows) / static_cast<double>(engine.tokens_generated() - tokens));
+}
+
+struct Round {
+  double seconds = 0;
+  int64_t tokens = 0, completed = 0, most_pages = 0;
+  uint64_t preemptions = 0;
+};
+
+// Prompts of 16 to 2,048 tokens and outputs of 1 to 512, all there at once; lengths are uniform in their logarithms.
+Round Mixed(const ModelConfig& config, int64_t count, int64_t pages, uint64_t seed) {
+  Engine engine(MakeCpuDecoder(config, pages), EngineOptions{.max_batch = 64});
+  static const std::vector<float> weights = RandomWeights(config, 1);
+  TANDEM_CHECK(engine.Install({1, 0}, weights).ok());
+  RandomStream random(seed);
+  const auto length = [&](double low, double high) {
+    return std::llround(low * std::pow(high / low, random.Uniform()));
+  };
+  Round round;
+  for (int64_t n = 0; n < count; ++n) {
+    const int64_t prompt = length(16, 2048), output = length(1, 512);
+    const auto submitted =
+        engine.Submit(Request(config, prompt, output, random), {}, [&round, output](GenerateResult result) {
+          round.completed += static_cast<int64_t>(result.output.size()) == output;
+        });
+    TANDEM_CHECK(submitted.ok());
+  }
+  const double start = Now();
+  while (engine.Step() > 0) round.most_pages = std::max(round.most_pages, engine.pages_held());
+  round.seconds = Now() - start;
+  round.tokens = static_cast<int64_t>(engine.tokens_generated());
+  round.preemptions = engine.preemptions();
+  return round;
+}
+
+void Pressure(double soak_s) {
+  const ModelConfig config = {.vocabulary = 320,
+                              .hidden = 64,
+                              .layers = 2,
+                              .heads = 4,
+                              .kv_heads = 2,
+                              .intermediate = 192,
+                              .context = 2560,
+                              .tied_head = true};
+  constexpr int64_t kRequests = 2000;
+  const int64_t unbounded = CachePages(config.context, 64);
+  int64_t quarter = 0;
+  std::vector<double> ratios;
+  for (int i = 0; i < 5; ++i) {
+    const Round free = Mixed(config, kRequests, unbounded, 7);
+    quarter = std::max(free.most_pages / 4, CachePages(config.context, 1));
+    const Round bounded = Mixed(config, kRequests, quarter, 7);
+    ratios.push_back(free.seconds / bounded.seconds);
+    std::printf(
+        "2,000 requests: %.0f tokens/s with up to %d pages; %.0f tokens/s with %d: %.2f of it; %d and %d "
+        "complete, %d preemptions; %.0f MB\n",
+        static_cast<double>(free.tokens) / free.seconds, static_cast<int>(free.most_pages),
+        static_cast<double>(bounded.tokens) / bounded.seconds, static_cast<int>(quarter), ratios.back(),
+        static_cast<int>(free.completed), static_cast<int>(bounded.completed), static_cast<int>(bounded.preemptions),
+        ResidentMegabytes());
+    std::fflush(stdout);
+  }
+  std::printf("a quarter of the cache gives %.2f of the throughput (median of %zu)\n", Percentile(ratios, 0.5),
+              ratios.size());
+  const double end = Now() + soak_s;
+  for (uint64_t round = 0; Now() < end; ++round) {
+    const Round bounded = Mixed(config, kRequests, quarter, 100 + round);
+    std::printf("soak, round %d: %d complete, %.0f tokens/s, %.1f MB\n", static_cast<int>(round),
+                static_cast<int>(bounded.completed), static_cast<double>(bounded.tokens) / bounded.seconds,
+                ResidentMegabytes());
+    std::fflush(stdout);
+  }
+}
+
+void Main(double soak_s) {
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CPU_SET(sched_getcpu(), &cpus);
+  sched_setaffinity(0, sizeof cpus, &cpus);
+  const ModelConfig a = {.vocabulary = 320,
+                         .hidden = 128,
+                         .layers = 4,
+                         .heads = 4,
+                         .kv_heads = 2,
+                         .intermediate = 512,
+                         .context = 2048,
+                         .tied_head = true};
+  ModelConfig b = a;
+  b.vocabulary = 8192, b.hidden = 512, b.layers = 8, b.heads = 8, b.kv_heads = 4, b.intermediate = 1408;
+  for (const int64_t batch : {8, 32}) {
+    WeightUpdates("(a) float32", a, WeightType::kFloat32, batch);
+    WeightUpdates("(b) float32", b, WeightType::kFloat32, batch);
+    WeightUpdates("(b) bf16", b, WeightType::kBf16, batch);
+  }
+  Pressure(soak_s);
+}
+
+}  // namespace
+}  // namespace tandem
+
+int main(int count, char** arguments) {
+  double soak_s = 0;
+  if (count == 3 && std::strcmp(arguments[1], "--soak") == 0) soak_s = std::atof(arguments[2]);
+  if (count != 1 && soak_s <= 0) {
+    std::fprintf(stderr, "usage: engine_promises [--soak SECONDS]\n");
+    return 2;
+  }
+  tandem::KeepFreedMemory();
+  tandem::Main(soak_s);
+  return 0;
+}
