@@ -19,9 +19,9 @@ endif()
 
 if(TANDEM_HAS_CUDA)
   set(CMAKE_CUDA_COMPILER "${TANDEM_NVCC}")
-  # Machine code for Hopper, and PTX that newer cards compile for themselves.
+  # Machine code for Ampere and Hopper, and PTX that newer cards compile for themselves.
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 90)
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
   endif()
   enable_language(CUDA)
   if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc 13 speaks C++20

@@ -3,6 +3,10 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
+#include "kernels/bfloat16.h"
+#include "kernels/cuda/stream.h"
+
 namespace tandem::kernels {
 
 struct AttentionShape {
@@ -35,5 +39,59 @@ inline int64_t AttendScratch(const AttentionShape& shape, int64_t length) {
 // of summation depends on `length` alone.
 void Attend(const AttentionShape& shape, const float* query, const float* const* pages, int64_t length, float* scratch,
             float* out);
+
+namespace cuda {
+
+// The rows of a batch. All pointers here and below are of device memory.
+struct PagedRows {
+  int64_t rows;
+  const int32_t* positions;    // [rows]; -1: padding, of which nothing is read or written
+  const int32_t* tables;       // numbers of pages, of all sequences
+  const int32_t* table_begin;  // [rows]: position p of a row's sequence is in page tables[table_begin[row] + p / 16]
+};
+
+// One layer's cache, T float or BFloat16: page p has keys [kv_heads, 16, head_size] at keys + p * page_stride, and its
+// values likewise.
+template <class T>
+struct PagedKeyValues {
+  T* keys;
+  T* values;
+  int64_t page_stride;
+};
+
+// A layer's queries, keys and values, and what is done to them before they are used.
+template <class T>
+struct Projections {
+  T* qkv;               // [rows, heads + 2 kv_heads, head_size]
+  const float* bias;    // [heads + 2 kv_heads, head_size], or null
+  const float* q_norm;  // [head_size], or null: RMSNorm of each head's query
+  const float* k_norm;  // [head_size], or null
+  float epsilon;        // of the norms
+  const float* cosine;  // [positions, head_size / 2]
+  const float* sine;
+};
+
+// Adds the bias, norms and turns queries and keys; queries stay in qkv, keys and values go to the cache. Queued on
+// `stream`; errors as RmsNorm.
+absl::Status StoreTurned(const AttentionShape& shape, const PagedRows& rows, const Projections<float>& projections,
+                         const PagedKeyValues<float>& cache, Stream stream);
+absl::Status StoreTurned(const AttentionShape& shape, const PagedRows& rows, const Projections<BFloat16>& projections,
+                         const PagedKeyValues<BFloat16>& cache, Stream stream);
+
+// Floats of scratch that Attend needs: partial results of splits (kernels/cuda/key_splits.h).
+inline int64_t AttendScratch(const AttentionShape& shape, int64_t rows, int64_t splits) {
+  return splits <= 1 ? 0 : rows * shape.heads * splits * (shape.head_size + 2);
+}
+
+// out[row] [heads, head_size] = attention of the query at qkv + row * query_stride over the row's positions 0 ..
+// positions[row], sums in float. No row has more than `splits` splits; more change nothing but the time. A row's bits
+// depend on that row alone. head_size is at most 256, else kInvalidArgument.
+absl::Status Attend(const AttentionShape& shape, const PagedRows& rows, const float* query, int64_t query_stride,
+                    const PagedKeyValues<float>& cache, int64_t splits, float* scratch, float* out, Stream stream);
+absl::Status Attend(const AttentionShape& shape, const PagedRows& rows, const BFloat16* query, int64_t query_stride,
+                    const PagedKeyValues<BFloat16>& cache, int64_t splits, float* scratch, BFloat16* out,
+                    Stream stream);
+
+}  // namespace cuda
 
 }  // namespace tandem::kernels

@@ -3,6 +3,9 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
+#include "kernels/bfloat16.h"
+#include "kernels/cuda/stream.h"
 #include "kernels/linear.h"
 
 namespace tandem::kernels {
@@ -23,5 +26,15 @@ inline void PackGateUpBias(const float* gate, const float* up, int64_t intermedi
 // y[rows, intermediate] from x[rows, in]. `bias`: packed, or null. Batch-invariant like Linear. y must not overlap x.
 void LinearSwiGlu(const float* x, int64_t rows, const float* packed, const float* bias, int64_t in,
                   int64_t intermediate, float* y);
+
+namespace cuda {
+// The gate alone, after a linear layer over both weights: y[rows, intermediate] = silu(g) * u, with g the first and u
+// the second half of the columns of gate_up [rows, 2 intermediate]. `bias`: [2 intermediate], added before, or null.
+// On device memory, queued on `stream`; errors as RmsNorm.
+absl::Status SwiGlu(const float* gate_up, const float* bias, int64_t rows, int64_t intermediate, float* y,
+                    Stream stream);
+absl::Status SwiGlu(const BFloat16* gate_up, const float* bias, int64_t rows, int64_t intermediate, BFloat16* y,
+                    Stream stream);
+}  // namespace cuda
 
 }  // namespace tandem::kernels

@@ -139,12 +139,8 @@ absl::Status CheckFlags(const GenerateFlags& flags) {
 absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const ModelFolder& folder, const Placement& placement,
                                                    int64_t batch) {
   const int64_t pages = CachePages(folder.shape().context, batch);
-  std::unique_ptr<Decoder> decoder;
-  if (placement.device == "cpu" && !placement.bf16) {
-    decoder = MakeCpuDecoder(folder.shape(), pages);
-  } else {
-    TANDEM_ASSIGN_OR_RETURN(decoder, MakeAtenDecoder(folder.shape(), pages, placement.device, placement.bf16));
-  }
+  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder,
+                          MakeDecoder(folder.shape(), pages, placement.device, placement.bf16));
   auto engine = std::make_unique<Engine>(std::move(decoder), EngineOptions{.max_batch = batch});
   const auto count = static_cast<size_t>(ParameterCount(folder.shape()));
   const std::unique_ptr<float[]> weights(new float[count]);  // not touched: ReadWeights is then fastest

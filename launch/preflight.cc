@@ -141,7 +141,7 @@ absl::StatusOr<DecoderFactory> MakeDecoderFactory(const proto::RolloutConfig& ro
   }
   const bool bf16 = rollout.precision() == proto::BF16;
   return DecoderFactory(
-      [device, bf16](const ModelConfig& shape, int64_t pages) { return MakeAtenDecoder(shape, pages, device, bf16); });
+      [device, bf16](const ModelConfig& shape, int64_t pages) { return MakeDecoder(shape, pages, device, bf16); });
 }
 
 }  // namespace tandem

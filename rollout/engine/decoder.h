@@ -71,9 +71,19 @@ class Decoder {
 std::unique_ptr<Decoder> MakeCpuDecoder(const ModelConfig& config, int64_t pages,
                                         kernels::WeightType weights = kernels::WeightType::kFloat32);
 
-// ATen on `device` ("cpu" or "cuda"), bf16 or float32: the engine of GPUs, and the reference in tests. The memory of
-// all `pages` is taken at once. On a device that is not there: kUnavailable.
+// Kernels of our own (kernels/cuda) and cuBLAS on the current GPU, bf16 or float32; decode steps are CUDA graphs. The
+// memory of all `pages` is taken at once, kResourceExhausted when it is not there. kUnavailable: a build without CUDA,
+// no GPU, no cuBLAS (LoadCuda of policy/device.h brings LibTorch's), or heads that the kernels have no size for. A GPU
+// that fails later ends the process. A row's bits depend on the number of rows, by cuBLAS's choice of kernels.
+absl::StatusOr<std::unique_ptr<Decoder>> MakeCudaDecoder(const ModelConfig& config, int64_t pages, bool bf16);
+
+// ATen on `device` ("cpu" or "cuda"), bf16 or float32: the reference in tests, and for GPUs where MakeCudaDecoder
+// cannot be had. The memory of all `pages` is taken at once. On a device that is not there: kUnavailable.
 absl::StatusOr<std::unique_ptr<Decoder>> MakeAtenDecoder(const ModelConfig& config, int64_t pages,
                                                          const std::string& device, bool bf16);
+
+// The fastest of these on `device` ("cpu" or "cuda").
+absl::StatusOr<std::unique_ptr<Decoder>> MakeDecoder(const ModelConfig& config, int64_t pages,
+                                                     const std::string& device, bool bf16);
 
 }  // namespace tandem

@@ -4,7 +4,9 @@
 
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
 #include "base/random.h"
+#include "policy/device.h"
 #include "policy/model.h"
 #include "rollout/engine/decoder.h"
 #include "tests/policy/family_shapes.h"
@@ -14,6 +16,12 @@ namespace tandem {
 namespace {
 
 constexpr double kTolerance = 2e-5;
+
+// kUnavailable where there is no GPU.
+absl::StatusOr<std::unique_ptr<Decoder>> CudaDecoder(const ModelConfig& config, int64_t pages, bool bf16) {
+  LoadCuda().IgnoreError();  // brings cuBLAS, where it can
+  return MakeCudaDecoder(config, pages, bf16);
+}
 
 ModelConfig Config(int64_t hidden, int64_t layers, int64_t heads, int64_t kv_heads, int64_t intermediate, bool tied) {
   return {.vocabulary = 24,
@@ -98,34 +106,44 @@ double MismatchWith(Model& model, const std::vector<Turn>& turns) {
   return Mismatches(model, turns).max().item<double>();
 }
 
-class ParityTest : public testing::TestWithParam<ModelConfig> {
+// The decoder that is held against MakeCpuDecoder's, for a shape.
+struct Compared {
+  ModelConfig shape;
+  std::string decoder;  // Aten or CUDA
+};
+
+class ParityTest : public testing::TestWithParam<Compared> {
  protected:
   void SetUp() override {
-    auto model = Model::Create(GetParam(), "cpu", false);
+    const ModelConfig& shape = GetParam().shape;
+    const bool cuda = GetParam().decoder == "CUDA";
+    auto other = cuda ? CudaDecoder(shape, CachePages(64, kTurns), /*bf16=*/false)
+                      : MakeAtenDecoder(shape, CachePages(64, kTurns), "cpu", /*bf16=*/false);
+    if (cuda && absl::IsUnavailable(other.status())) GTEST_SKIP() << other.status();
+    ASSERT_TRUE(other.ok()) << other.status();
+    other_ = *std::move(other);
+    auto model = Model::Create(shape, "cpu", false);
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
-    model_->flat().copy_(RandomWeights(GetParam(), /*seed=*/41, /*std=*/0.12));
-    auto aten = MakeAtenDecoder(GetParam(), CachePages(64, kTurns), "cpu", false);
-    ASSERT_TRUE(aten.ok()) << aten.status();
-    aten_ = *std::move(aten);
-    cpu_ = MakeCpuDecoder(GetParam(), CachePages(64, kTurns));
+    model_->flat().copy_(RandomWeights(shape, /*seed=*/41, /*std=*/0.12));
+    cpu_ = MakeCpuDecoder(shape, CachePages(64, kTurns));
     const at::Tensor flat = model_->flat();
     const std::span<const float> weights(flat.const_data_ptr<float>(), static_cast<size_t>(flat.numel()));
-    ASSERT_TRUE(aten_->Load(weights).ok());
+    ASSERT_TRUE(other_->Load(weights).ok());
     ASSERT_TRUE(cpu_->Load(weights).ok());
   }
 
   static constexpr int64_t kTurns = 24;
   std::unique_ptr<Model> model_;
-  std::unique_ptr<Decoder> aten_, cpu_;
+  std::unique_ptr<Decoder> other_, cpu_;
 };
 
 TEST_P(ParityTest, TheCpuDecoderAgreesWithTheTrainingPass) {
   EXPECT_LT(MismatchWith(*model_, Generate(*cpu_, kTurns, 1)), kTolerance);
 }
 
-TEST_P(ParityTest, TheAtenDecoderAgreesWithTheTrainingPass) {
-  EXPECT_LT(MismatchWith(*model_, Generate(*aten_, kTurns, 1)), kTolerance);
+TEST_P(ParityTest, TheOtherDecoderAgreesWithTheTrainingPass) {
+  EXPECT_LT(MismatchWith(*model_, Generate(*other_, kTurns, 1)), kTolerance);
 }
 
 // In bfloat16 the CPU's kernels are as far from the float32 training pass as ATen's bfloat16 is; 8 bits are further
@@ -137,11 +155,11 @@ TEST_P(ParityTest, FewerBitsCostWhatTheyMust) {
     EXPECT_TRUE(decoder.Load(weights).ok());
     return Mismatches(*model_, Generate(decoder, kTurns, 1)).mean().item<double>();
   };
-  auto aten = MakeAtenDecoder(GetParam(), CachePages(64, kTurns), "cpu", /*bf16=*/true);
+  auto aten = MakeAtenDecoder(GetParam().shape, CachePages(64, kTurns), "cpu", /*bf16=*/true);
   ASSERT_TRUE(aten.ok()) << aten.status();
   const double reference = mean_mismatch(**aten);
-  const double bf16 = mean_mismatch(*MakeCpuDecoder(GetParam(), CachePages(64, kTurns), kernels::WeightType::kBf16));
-  const double int8 = mean_mismatch(*MakeCpuDecoder(GetParam(), CachePages(64, kTurns), kernels::WeightType::kInt8));
+  const double bf16 = mean_mismatch(*MakeCpuDecoder(GetParam().shape, CachePages(64, kTurns), kernels::WeightType::kBf16));
+  const double int8 = mean_mismatch(*MakeCpuDecoder(GetParam().shape, CachePages(64, kTurns), kernels::WeightType::kInt8));
   RecordProperty("aten_bf16_nats", std::to_string(reference));
   RecordProperty("bf16_nats", std::to_string(bf16));
   RecordProperty("int8_nats", std::to_string(int8));
@@ -153,7 +171,7 @@ TEST_P(ParityTest, FewerBitsCostWhatTheyMust) {
 
 TEST_P(ParityTest, BothDecodersDrawTheSameTokens) {
   for (const float temperature : {0.0f, 0.7f, 1.0f, 1.5f}) {
-    const std::vector<Turn> a = Generate(*cpu_, kTurns, temperature), b = Generate(*aten_, kTurns, temperature);
+    const std::vector<Turn> a = Generate(*cpu_, kTurns, temperature), b = Generate(*other_, kTurns, temperature);
     for (size_t t = 0; t < a.size(); ++t) {
       ASSERT_EQ(a[t].tokens, b[t].tokens) << "temperature " << temperature << ", turn " << t;
       for (size_t i = 0; i < a[t].model.size(); ++i) {
@@ -172,7 +190,8 @@ TEST_P(ParityTest, BothDecodersDrawTheSameTokens) {
 
 TEST_P(ParityTest, WhatAFilterLeavesIsDrawnAsOftenAsItsShare) {
   const kernels::SamplingFilter filter = {.top_k = 6, .top_p = 0.8f, .min_p = 0.1f};
-  const std::vector<Turn> a = Generate(*cpu_, kTurns, 0.9f, 64, filter), b = Generate(*aten_, kTurns, 0.9f, 64, filter);
+  const std::vector<Turn> a = Generate(*cpu_, kTurns, 0.9f, 64, filter),
+                          b = Generate(*other_, kTurns, 0.9f, 64, filter);
   EXPECT_LT(MismatchWith(*model_, a), kTolerance) << "the model's own log-probabilities know nothing of the filter";
   size_t certain = 0, tokens = 0;
   for (size_t t = 0; t < a.size(); ++t) {
@@ -187,7 +206,7 @@ TEST_P(ParityTest, WhatAFilterLeavesIsDrawnAsOftenAsItsShare) {
 }
 
 TEST_P(ParityTest, ACopiedPageGoesOnLikeItsOriginal) {
-  for (Decoder* decoder : {cpu_.get(), aten_.get()}) {
+  for (Decoder* decoder : {cpu_.get(), other_.get()}) {
     const std::vector<int32_t> first = {7, 2}, second = {7, 5};
     std::vector<DecodeRow> prompt;
     for (int32_t i = 0; i < 20; ++i) prompt.push_back({i, i, first.data(), false, 1, 0});
@@ -201,27 +220,63 @@ TEST_P(ParityTest, ACopiedPageGoesOnLikeItsOriginal) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, ParityTest,
-                         testing::Values(Config(64, 2, 4, 4, 192, true), Config(48, 2, 6, 2, 80, true),
-                                         Config(32, 3, 4, 1, 72, false), Config(128, 3, 4, 4, 384, false), Qwen2Shape(),
-                                         Qwen3Shape(), Llama3Shape()),
-                         [](const auto& info) {
-                           return "Hidden" + std::to_string(info.param.hidden) + "KvHeads" +
-                                  std::to_string(info.param.kv_heads);
-                         });
+std::vector<Compared> AllCompared() {
+  std::vector<Compared> all;
+  for (const char* decoder : {"Aten", "CUDA"}) {
+    for (const ModelConfig& shape :
+         {Config(64, 2, 4, 4, 192, true), Config(48, 2, 6, 2, 80, true), Config(32, 3, 4, 1, 72, false),
+          Config(128, 3, 4, 4, 384, false), Qwen2Shape(), Qwen3Shape(), Llama3Shape()}) {
+      all.push_back({shape, decoder});
+    }
+  }
+  return all;
+}
+INSTANTIATE_TEST_SUITE_P(Shapes, ParityTest, testing::ValuesIn(AllCompared()), [](const auto& info) {
+  const ModelConfig& shape = info.param.shape;
+  return absl::StrCat(info.param.decoder, "Hidden", shape.hidden, "KvHeads", shape.kv_heads);
+});
 
-TEST(AtenDecoderTest, Bf16ComesCloseToFloat32) {
+class Bf16Test : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Decoder, Bf16Test, testing::Values("Aten", "CUDA"),
+                         [](const auto& info) { return info.param; });
+
+TEST_P(Bf16Test, ComesCloseToFloat32) {
   const ModelConfig config = Config(64, 2, 4, 2, 96, true);
+  auto decoder = GetParam() == "CUDA" ? CudaDecoder(config, CachePages(64, 8), /*bf16=*/true)
+                                      : MakeAtenDecoder(config, CachePages(64, 8), "cpu", /*bf16=*/true);
+  if (GetParam() == "CUDA" && absl::IsUnavailable(decoder.status())) GTEST_SKIP() << decoder.status();
+  ASSERT_TRUE(decoder.ok());
   auto model = Model::Create(config, "cpu", false);
   ASSERT_TRUE(model.ok());
   (*model)->flat().copy_(RandomWeights(config, 42, 0.1));
-  auto decoder = MakeAtenDecoder(config, CachePages(64, 8), "cpu", /*bf16=*/true);
-  ASSERT_TRUE(decoder.ok());
   const at::Tensor flat = (*model)->flat();
   ASSERT_TRUE((*decoder)->Load({flat.const_data_ptr<float>(), static_cast<size_t>(flat.numel())}).ok());
   const double mismatch = MismatchWith(**model, Generate(**decoder, 4, 1, 20));
   EXPECT_LT(mismatch, 0.2);
   EXPECT_GT(mismatch, 1e-4) << "not computed in bf16";
+}
+
+// Steps that were recorded with other weights, and other sets of weights, read the ones that are loaded and in use.
+TEST(CudaDecoderTest, RecordedStepsReadNewWeights_CUDA) {
+  const ModelConfig config = Config(64, 2, 4, 2, 96, true);
+  auto decoder = CudaDecoder(config, CachePages(64, 8), /*bf16=*/true);
+  if (absl::IsUnavailable(decoder.status())) GTEST_SKIP() << decoder.status();
+  ASSERT_TRUE(decoder.ok()) << decoder.status();
+  const auto generate = [&](int32_t set, uint64_t seed, bool load) {
+    const at::Tensor flat = RandomWeights(config, seed, 0.1);
+    (*decoder)->Use(set);
+    if (load) {
+      EXPECT_TRUE((*decoder)->Load({flat.const_data_ptr<float>(), static_cast<size_t>(flat.numel())}).ok());
+    }
+    std::vector<float> model;
+    for (const Turn& turn : Generate(**decoder, 4, 1)) model.insert(model.end(), turn.model.begin(), turn.model.end());
+    return model;
+  };
+  const std::vector<float> first = generate(0, 1, true), second = generate(0, 2, true);
+  EXPECT_NE(first, second);
+  EXPECT_EQ(generate(1, 1, true), first);
+  EXPECT_EQ(generate(0, 2, false), second);
+  EXPECT_EQ(generate(0, 1, true), first);
 }
 
 TEST(AtenDecoderTest, BadInputIsRefused) {

@@ -1,0 +1,24 @@
+// Which decoder serves a device.
+#include "base/log.h"
+#include "base/status.h"
+#include "policy/device.h"
+#include "rollout/engine/decoder.h"
+
+namespace tandem {
+
+absl::StatusOr<std::unique_ptr<Decoder>> MakeDecoder(const ModelConfig& config, int64_t pages,
+                                                     const std::string& device, bool bf16) {
+  TANDEM_ASSIGN_OR_RETURN(const std::string resolved, ResolveDevice(device));
+  if (resolved == "cpu" && !bf16) {
+    TANDEM_RETURN_IF_ERROR(CheckModelConfig(config));
+    return MakeCpuDecoder(config, pages);
+  }
+  if (resolved == "cuda") {  // LibTorch's CUDA part is loaded now, and with it cuBLAS
+    absl::StatusOr<std::unique_ptr<Decoder>> decoder = MakeCudaDecoder(config, pages, bf16);
+    if (!absl::IsUnavailable(decoder.status())) return decoder;
+    LogWarning("the engine computes with ATen, which is slower: ", decoder.status().message());
+  }
+  return MakeAtenDecoder(config, pages, resolved, bf16);
+}
+
+}  // namespace tandem
