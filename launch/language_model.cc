@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "policy/device.h"
@@ -38,6 +40,28 @@ absl::StatusOr<std::unique_ptr<Model>> LoadScorer(const ModelFolder& folder, con
       ReadWeights(folder, {weights.mutable_data_ptr<float>(), static_cast<size_t>(weights.numel())}));
   if (!model->flat().is_cpu()) model->flat().copy_(weights);
   return model;
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const ModelFolder& folder, const Placement& placement,
+                                                   const EngineOptions& options, int64_t cache_mb) {
+  const ModelConfig& shape = folder.shape();
+  int64_t pages = CachePages(shape.context, options.max_batch);
+  if (cache_mb > 0) {
+    const int64_t bytes = CachePageBytes(shape, placement.bf16 ? 2 : 4);
+    pages = std::min(pages, std::max(CachePages(shape.context, 1), cache_mb * 1'000'000 / bytes));
+  }
+  std::unique_ptr<Decoder> decoder;
+  if (placement.device == "cpu" && !placement.bf16) {
+    decoder = MakeCpuDecoder(shape, pages);
+  } else {
+    TANDEM_ASSIGN_OR_RETURN(decoder, MakeAtenDecoder(shape, pages, placement.device, placement.bf16));
+  }
+  auto engine = std::make_unique<Engine>(std::move(decoder), options);
+  const auto count = static_cast<size_t>(ParameterCount(shape));
+  const std::unique_ptr<float[]> weights(new float[count]);  // not touched: ReadWeights is then fastest
+  TANDEM_RETURN_IF_ERROR(ReadWeights(folder, {weights.get(), count}));
+  TANDEM_RETURN_IF_ERROR(engine->Install({.incarnation = 0, .number = 0}, {weights.get(), count}));
+  return engine;
 }
 
 absl::Status NotANumber(const std::string& model) {

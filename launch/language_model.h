@@ -8,6 +8,7 @@
 #include "policy/files/model_folder.h"
 #include "policy/model.h"
 #include "policy/tokenizer/tokenizer.h"
+#include "rollout/engine/engine.h"
 
 namespace tandem {
 
@@ -25,6 +26,11 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizerOf(const ModelFolder& fo
 
 // The folder's model, ready to score; it does not train.
 absl::StatusOr<std::unique_ptr<Model>> LoadScorer(const ModelFolder& folder, const Placement& placement);
+
+// The folder's model as version 0.0 of an engine. `cache_mb`: most memory for key-value caches, though always enough
+// for one turn; 0: enough for options.max_batch turns of the whole context.
+absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const ModelFolder& folder, const Placement& placement,
+                                                   const EngineOptions& options, int64_t cache_mb = 0);
 
 // What is wrong with a model that gives log-probabilities that are no numbers.
 absl::Status NotANumber(const std::string& model);
