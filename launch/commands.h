@@ -101,6 +101,13 @@ struct GenerateFlags {
 };
 int GenerateText(const GenerateFlags& flags);
 
+struct ServeFlags {
+  ModelFlags model;
+  std::string host = "127.0.0.1", name;  // "": the folder's
+  uint32_t port = 8000, batch = 32, cache_mb = 0;
+};
+int Serve(const ServeFlags& flags);
+
 struct TokenizeFlags {
   std::string model, input;
 };
