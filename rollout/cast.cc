@@ -16,6 +16,7 @@ const char* const kRoles[] = {"planner", "executor"};
 
 std::string PolicyOfRole(const proto::Config& config, const std::string& role) {
   const auto found = config.roles().find(role);
+  if (found != config.roles().end() && found->second.has_remote()) return "";
   return found == config.roles().end() || found->second.policy().empty() ? role : found->second.policy();
 }
 
@@ -38,6 +39,10 @@ absl::StatusOr<std::unique_ptr<Cast>> Cast::Create(const proto::Config& config, 
   std::map<std::string, PolicySource> sources;
   for (const std::string role : kRoles) {
     const std::string policy = PolicyOfRole(config, role);
+    if (policy.empty()) {
+      TANDEM_ASSIGN_OR_RETURN(sources[policy], OpenPolicySource("", ModelShape({}, 0), environment.alphabet(), ""));
+      continue;
+    }
     const auto found = config.policies().find(policy);
     if (found == config.policies().end()) {
       return absl::InvalidArgumentError(absl::StrCat("roles.", role, ".policy: there is no policy ", policy));
@@ -57,6 +62,10 @@ absl::StatusOr<std::unique_ptr<Cast>> Cast::CreateForRun(const proto::Config& co
   TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Cast> cast, Create(config, environment, clock));
   for (const std::string role : kRoles) {
     const std::string policy = PolicyOfRole(config, role);
+    if (policy.empty()) {
+      TANDEM_RETURN_IF_ERROR(cast->SeatRemote(role, config.roles().at(role).remote()));
+      continue;
+    }
     if (!cast->engines_.contains(policy)) {
       TANDEM_RETURN_IF_ERROR(
           Annotate(cast->AddEngine(policy, cast->source(policy).shape, factory), absl::StrCat("policies.", policy)));
@@ -103,6 +112,37 @@ void Cast::Seat(const std::string& role, const std::string& engine, const Langua
                              players_.back().get(), MaxNewTokens(role));
 }
 
+absl::Status Cast::SeatRemote(const std::string& role, const proto::RemoteConfig& config) {
+  auto url = ParseRemoteUrl(config.url());
+  if (!url.ok()) return Annotate(url.status(), absl::StrCat("roles.", role, ".remote.url"));
+  // A key that is missing is found before a run begins; a replay asks nothing, and needs none.
+  auto player = std::make_unique<RemotePlayer>(RemoteModel(config, *std::move(url), RemoteKey(config).value_or("")));
+  remotes_.push_back(player.get());
+  players_.push_back(std::move(player));
+  // The language is of no account: the turn is text.
+  seated_.seats.emplace_back(role, /*policy=*/"", sources_.begin()->second.language.get(), players_.back().get(),
+                             MaxNewTokens(role));
+  return absl::OkStatus();
+}
+
+size_t Cast::asked() const {
+  size_t asked = 0;
+  for (const RemotePlayer* remote : remotes_) asked += remote->waiting();
+  return asked;
+}
+
+void Cast::WaitForRemote(double timeout_s) {
+  for (RemotePlayer* remote : remotes_) {
+    if (remote->waiting() > 0) return remote->Wait(timeout_s);
+  }
+}
+
+absl::Status Cast::RemoteStatus() const {
+  absl::Status status;
+  for (const RemotePlayer* remote : remotes_) status.Update(remote->status());
+  return status;
+}
+
 int32_t Cast::MaxNewTokens(const std::string& role) const {
   return static_cast<int32_t>(role == kPlannerRole ? config_.rollout().max_plan_tokens()
                                                    : config_.rollout().max_step_tokens());
@@ -110,6 +150,7 @@ int32_t Cast::MaxNewTokens(const std::string& role) const {
 
 int64_t Cast::Step() {
   if (timers_) timers_->FireDue();
+  for (RemotePlayer* remote : remotes_) remote->Deliver();
   int64_t tokens = 0;
   for (auto& [name, engine] : engines_) tokens += engine->Step();
   return tokens;

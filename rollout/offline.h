@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,9 @@ namespace tandem {
 
 // Who plays a role.
 struct RoleBinding {
-  bool oracle = false;                   // the scripted role; the rest is not used
-  const PolicySource* source = nullptr;  // of the policy; outlives the run
+  bool oracle = false;                        // the scripted role; the rest is not used
+  std::optional<proto::RemoteConfig> remote;  // a remote model; the rest is not used
+  const PolicySource* source = nullptr;       // of the policy; outlives the run
   VersionId version;
   std::vector<float> weights;  // flat, in ParameterLayout's order
 };
