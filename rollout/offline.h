@@ -15,11 +15,11 @@ namespace tandem {
 
 // Who plays a role.
 struct RoleBinding {
-  bool oracle = false;                        // the scripted role; the rest is not used
-  std::optional<proto::RemoteConfig> remote;  // a remote model; the rest is not used
-  const PolicySource* source = nullptr;       // of the policy; outlives the run
+  bool oracle = false;                   // the scripted role; the rest is not used
+  const PolicySource* source = nullptr;  // of the policy; outlives the run
   VersionId version;
-  std::vector<float> weights;  // flat, in ParameterLayout's order
+  std::vector<float> weights;                      // flat, in ParameterLayout's order
+  std::optional<proto::RemoteConfig> remote = {};  // a remote model; the rest is not used
 };
 
 struct OfflineRun {

@@ -46,8 +46,10 @@ Json TextLogprobs(const GenerationPiece& piece, const ServedModel& model, size_t
     const std::string_view bytes = model.tokenizer->Bytes(id);
     *offset += std::count_if(bytes.begin(), bytes.end(), [](char c) { return (c & 0xC0) != 0x80; });
   }
-  return {
-      {"tokens", tokens}, {"token_logprobs", piece.model_logprobs}, {"top_logprobs", nullptr}, {"text_offset", offsets}};
+  return {{"tokens", tokens},
+          {"token_logprobs", piece.model_logprobs},
+          {"top_logprobs", nullptr},
+          {"text_offset", offsets}};
 }
 
 Json Versions(const VersionRuns& runs) {

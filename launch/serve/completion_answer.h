@@ -1,6 +1,6 @@
 // What a client of `tandem serve` gets, in OpenAI's form, with vLLM's names where OpenAI has none, and two of our own:
-// each choice's `versions` (who wrote which tokens) and, with log-probabilities, `sampled_logprobs` (of the distribution
-// that was sampled from; the others are the model's at temperature 1).
+// each choice's `versions` (who wrote which tokens) and, with log-probabilities, `sampled_logprobs` (of the
+// distribution that was sampled from; the others are the model's at temperature 1).
 #pragma once
 
 #include <string>
@@ -17,8 +17,8 @@ class CompletionAnswer {
  public:
   CompletionAnswer(const CompletionRequest& request, const ServedModel& model);
 
-  // What is new: adds it up, and says it as server-sent events, often none: a piece with neither text nor an end is kept
-  // for the next event unless its tokens are asked for.
+  // What is new: adds it up, and says it as server-sent events, often none: a piece with neither text nor an end is
+  // kept for the next event unless its tokens are asked for.
   std::string Add(const GenerationPiece& piece);
   bool done() const { return ended_ == choices_.size(); }
 

@@ -160,8 +160,8 @@ void ReadSampling(RequestFields& fields, const ServedModel& model, CompletionReq
   sampling.filter.top_k = static_cast<int32_t>(std::max<int64_t>(top_k, 0));
   // OpenAI's defaults: 16 tokens of a text, a chat to its end.
   const int64_t most = fields.Integer("max_tokens", request->chat ? context : 16, 1, 1 << 30);
-  sampling.max_new_tokens = static_cast<int32_t>(
-      request->chat ? fields.Integer("max_completion_tokens", most, 1, 1 << 30) : most);
+  sampling.max_new_tokens =
+      static_cast<int32_t>(request->chat ? fields.Integer("max_completion_tokens", most, 1, 1 << 30) : most);
   if (const Json* seed = fields.Find("seed")) {
     if (seed->is_number_integer()) {
       request->seed = seed->is_number_unsigned() ? seed->get<uint64_t>() : static_cast<uint64_t>(seed->get<int64_t>());
@@ -183,7 +183,8 @@ void ReadTheRest(RequestFields& fields) {
   for (const char* key : {"tools", "functions"}) fields.Neutral(key, {Json::array()}, "none");
   for (const char* key : {"tool_choice", "function_call"}) fields.Neutral(key, {"none", "auto"}, "none");
   fields.Neutral("response_format", {Json{{"type", "text"}}}, "{\"type\": \"text\"}");
-  for (const char* key : {"echo", "use_beam_search", "include_stop_str_in_output"}) fields.Neutral(key, {false}, "false");
+  for (const char* key : {"echo", "use_beam_search", "include_stop_str_in_output"})
+    fields.Neutral(key, {false}, "false");
   fields.Neutral("suffix", {""}, "none");
   fields.Neutral("best_of", {1}, "1 (n says how many choices there are)");
   fields.Neutral("min_tokens", {0}, "0");

@@ -63,7 +63,8 @@ bool GoOn(Conversation& talk, httplib::DataSink& sink) {
 absl::StatusOr<VersionId> UpdateWeights(const std::string& body, const ServedModel& model, GenerationService* service) {
   TANDEM_ASSIGN_OR_RETURN(RequestFields fields, RequestFields::Parse(body));
   const std::string path = fields.Text("model_path", "");
-  fields.Ignore({"load_format", "abort_all_requests", "weight_version", "flush_cache", "token_step", "recapture_cuda_graph"});
+  fields.Ignore(
+      {"load_format", "abort_all_requests", "weight_version", "flush_cache", "token_step", "recapture_cuda_graph"});
   TANDEM_RETURN_IF_ERROR(fields.Finish());
   if (path.empty()) return BadKey("model_path", "is missing: expected a model folder");
   const auto folder = LoadModelFolder(path);
@@ -92,8 +93,7 @@ std::string MetricsText(const ServiceCounts& counts) {
   add("choices_total", "counter", "Choices of all requests.", counts.choices);
   add("choices_cancelled_total", "counter", "Choices whose client had gone.", counts.cancelled);
   add("tokens_generated_total", "counter", "Tokens generated.", counts.tokens);
-  add("preemptions_total", "counter", "Choices that gave their cache back for others.",
-      counts.preemptions);
+  add("preemptions_total", "counter", "Choices that gave their cache back for others.", counts.preemptions);
   add("choices_live", "gauge", "Choices queued or being decoded.", counts.live);
   add("cache_pages_held", "gauge", "Pages of the key-value cache that live choices hold.",
       static_cast<uint64_t>(counts.pages_held));

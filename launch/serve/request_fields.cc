@@ -54,7 +54,8 @@ int64_t RequestFields::Integer(const char* key, int64_t otherwise, int64_t least
   const bool fits = value->is_number_integer() &&
                     (!value->is_number_unsigned() || value->get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
   if (fits && value->get<int64_t>() >= least && value->get<int64_t>() <= most) return value->get<int64_t>();
-  Fail(BadKey(Full(key), absl::StrCat("expected a whole number from ", least, " to ", most, ", found ", Found(*value))));
+  Fail(
+      BadKey(Full(key), absl::StrCat("expected a whole number from ", least, " to ", most, ", found ", Found(*value))));
   return otherwise;
 }
 
@@ -81,7 +82,8 @@ void RequestFields::Ignore(std::initializer_list<const char*> keys) {
 void RequestFields::Neutral(const char* key, std::initializer_list<Json> neutral, std::string_view expected) {
   const Json* value = Find(key);
   if (value == nullptr || std::find(neutral.begin(), neutral.end(), *value) != neutral.end()) return;
-  Fail(BadKey(Full(key), absl::StrCat("is not supported: expected ", std::string(expected), ", found ", Found(*value))));
+  Fail(
+      BadKey(Full(key), absl::StrCat("is not supported: expected ", std::string(expected), ", found ", Found(*value))));
 }
 
 absl::Status RequestFields::Finish() {

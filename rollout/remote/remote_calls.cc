@@ -95,7 +95,8 @@ RemoteReply RemoteCalls::AskWithRetries(size_t thread, const RemoteQuestion& que
     RemoteReply reply = model_.Ask(question, [&](httplib::Client* client) { Use(thread, client); });
     reply.answer.set_attempts(attempt);
     const bool last = attempt > model_.config().retries() || !MayBeRetried(reply);
-    if (last && !reply.fault.empty() && attempt > 1) absl::StrAppend(&reply.detail, " (attempt ", attempt, ", the last)");
+    if (last && !reply.fault.empty() && attempt > 1)
+      absl::StrAppend(&reply.detail, " (attempt ", attempt, ", the last)");
     if (last) return reply;
     const absl::MutexLock lock(&mutex_);
     mutex_.AwaitWithTimeout(absl::Condition(&stop_), absl::Seconds(pause_s));

@@ -34,7 +34,8 @@ std::string Said(const std::string& body) {
   if (json.is_object() && json.contains("error")) {
     const Json& error = json["error"];
     const Json message = error.is_object() && error.contains("message") ? error["message"] : error;
-    text = message.is_string() ? message.get<std::string>() : message.dump(-1, ' ', false, Json::error_handler_t::replace);
+    text =
+        message.is_string() ? message.get<std::string>() : message.dump(-1, ' ', false, Json::error_handler_t::replace);
   }
   for (char& c : text) c = static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
   return Utf8Lossy(text.substr(0, 200));
@@ -80,7 +81,8 @@ absl::StatusOr<RemoteUrl> ParseRemoteUrl(const std::string& url) {
   const size_t host = tls ? 8 : 7;
   const bool plain = url.find_first_of(" \t\r\n?#@\"") == std::string::npos;
   if ((!tls && !absl::StartsWith(url, "http://")) || url.size() <= host || url[host] == '/' || !plain) {
-    return absl::InvalidArgumentError(absl::StrCat("expected http://HOST:PORT/v1 or https://HOST/v1, found \"", url, "\""));
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected http://HOST:PORT/v1 or https://HOST/v1, found \"", url, "\""));
   }
 #ifndef CPPHTTPLIB_OPENSSL_SUPPORT
   if (tls) return absl::InvalidArgumentError("this build has no TLS (httplib without OpenSSL): expected http://");

@@ -21,7 +21,7 @@ def compare(report: Report, tandem: Tandem, model: Written, binary: str) -> None
     with report.comparing(name), serving(binary, model.folder) as url:
         client = openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=120)
         names = [served.id for served in client.models.list().data]
-        report.none_of(f"{name}.models", names != ["parity"], 1)
+        report.none_of(f"{name}.models", int(names != ["parity"]), 1)
         _texts(report, name, tandem, client, model)
         _streams(report, name, client)
         _errors(report, name, client)

@@ -28,9 +28,12 @@ class RemotePartnerTest : public ::testing::Test {
         "policies:\n  planner:\n"
         "    model: {hidden: 32, layers: 1, heads: 2, kv_heads: 2, intermediate: 64, context: 64}\n"
         "    staleness: {bound: 2}\n"
-        "roles:\n  executor:\n    remote: {url: \"", url, "\", model: tiny", more, "}\n",
+        "roles:\n  executor:\n    remote: {url: \"",
+        url, "\", model: tiny", more, "}\n",
         "sft: {steps: 300, episodes_per_step: 16, tasks: 200}\n"
-        "train: {steps: ", steps, ", groups_per_step: 4, group_size: 4, checkpoint_every: 2}\n"
+        "train: {steps: ",
+        steps,
+        ", groups_per_step: 4, group_size: 4, checkpoint_every: 2}\n"
         "rollout: {workers: 1, groups_in_play: 8, max_plan_tokens: 24, max_step_tokens: 4}\n"
         "evaluation: {episodes: 16}\n");
     EXPECT_TRUE(WriteFileAtomically(config, yaml).ok());
@@ -73,8 +76,9 @@ TEST_F(RemotePartnerTest, AnEndpointThatDiesIsNamedAndTheRunEnds) {
   }
   EXPECT_EQ(serving, nullptr);
   EXPECT_EQ(train.Wait(), 1) << train.said();
-  EXPECT_THAT(*ReadFile(Run() + "/logs/worker-0.log"),
-              HasSubstr("roles.executor.remote: 3 turns in a row have no answer: " + url + " (model tiny): cannot be "));
+  EXPECT_THAT(
+      *ReadFile(Run() + "/logs/worker-0.log"),
+      HasSubstr("roles.executor.remote: 3 turns in a row have no answer: " + url + " (model tiny): cannot be "));
 }
 
 TEST_F(RemotePartnerTest, WhatMakesNoSenseIsNamedWithItsPlace) {

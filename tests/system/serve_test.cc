@@ -26,8 +26,8 @@ class ServeTest : public ::testing::Test {
   static inline ScratchFolder* folder_ = nullptr;
 };
 
-const Json kText = {{"prompt", "The sum of 3 and 4 is"}, {"max_tokens", 24},        {"seed", 7},
-                    {"logprobs", 0},                     {"return_token_ids", true}, {"ignore_eos", true}};
+const Json kText = {{"prompt", "The sum of 3 and 4 is"}, {"max_tokens", 24},  {"seed", 7}, {"logprobs", 0},
+                    {"return_token_ids", true},          {"ignore_eos", true}};
 
 // What a client that puts a stream's chunks together has of each choice.
 std::vector<Json> PutTogether(const std::vector<Json>& events, size_t choices, bool chat) {
@@ -96,7 +96,10 @@ TEST_F(ServeTest, ChatsTextsAndIds) {
   EXPECT_EQ(events.front()["prompt_token_ids"], whole["prompt_token_ids"]);
   EXPECT_EQ(PutTogether(events, 1, /*chat=*/true)[0]["text"], choice["message"]["content"]);
   // The same ids are the same prompt; several prompts are as each by itself with the choice's number.
-  Json ids = {{"prompt", whole["prompt_token_ids"]}, {"max_tokens", 12}, {"seed", 3}, {"return_token_ids", true},
+  Json ids = {{"prompt", whole["prompt_token_ids"]},
+              {"max_tokens", 12},
+              {"seed", 3},
+              {"return_token_ids", true},
               {"stop_token_ids", {1100, 1102}}};
   EXPECT_EQ(serving.Ask("/v1/completions", ids)["choices"][0]["token_ids"], choice["token_ids"]);
   ids["prompt"] = Json::array({whole["prompt_token_ids"], whole["prompt_token_ids"]});
@@ -135,7 +138,8 @@ TEST_F(ServeTest, WhatIsWrongIsSaidOfThatRequestAlone) {
     return absl::StrCat(is["param"].is_null() ? "" : is["param"].get<std::string>(), " | ",
                         is["message"].get<std::string>());
   };
-  EXPECT_THAT(error({{"frequency_penalty", 0.5}}), HasSubstr("frequency_penalty | frequency_penalty: is not supported"));
+  EXPECT_THAT(error({{"frequency_penalty", 0.5}}),
+              HasSubstr("frequency_penalty | frequency_penalty: is not supported"));
   EXPECT_THAT(error({{"temprature", 0.5}}), HasSubstr("did you mean temperature?"));
   EXPECT_THAT(error({{"logit_bias", {{"5", 1}}}}), HasSubstr("logit_bias | "));
   EXPECT_THAT(error({{"top_p", 2}}), HasSubstr("expected a number from 0 to 1, found 2"));
@@ -256,11 +260,8 @@ TEST_F(ServeTest, NewWeightsComeBetweenTwoTokens) {
 
 TEST_F(ServeTest, ARequestEndsAtItsTimeoutAndTheServerWhenItIsTold) {
   Serving serving(Model(1), {"--batch", "1"});
-  const Json late = serving.Ask("/v1/completions", {{"prompt", "x"},
-                                                    {"max_tokens", 500},
-                                                    {"n", 128},
-                                                    {"ignore_eos", true},
-                                                    {"timeout", 0.1}});
+  const Json late = serving.Ask(
+      "/v1/completions", {{"prompt", "x"}, {"max_tokens", 500}, {"n", 128}, {"ignore_eos", true}, {"timeout", 0.1}});
   EXPECT_EQ(late["choices"][127]["finish_reason"], "timeout");
   serving.process().Signal(SIGTERM);
   EXPECT_EQ(serving.process().Wait(), 0) << serving.process().said();
