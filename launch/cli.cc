@@ -30,6 +30,7 @@ Commands
 On one model, a folder in Hugging Face's layout
   score MODEL      log-probabilities of given tokens
   generate MODEL   go on with a text or a chat
+  serve MODEL      answer OpenAI's API over HTTP
   tokenize MODEL   the token ids of a text
   convert MODEL T  write it anew, with another type
 

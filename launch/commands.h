@@ -81,7 +81,7 @@ int Simulate(SimulateFlags flags);
 // Commands on one model: a folder in Hugging Face's layout.
 struct ModelFlags {
   std::string model;
-  std::string device = "auto", precision;  // "": float32 on the CPU, bf16 on a GPU
+  std::string device = "auto", precision;  // "": float32 on the CPU, bf16 on a GPU; or int8
 };
 struct ScoreFlags {
   ModelFlags model;
@@ -100,6 +100,13 @@ struct GenerateFlags {
   uint64_t seed = 0;
 };
 int GenerateText(const GenerateFlags& flags);
+
+struct ServeFlags {
+  ModelFlags model;
+  std::string host = "127.0.0.1", name;  // "": the folder's
+  uint32_t port = 8000, batch = 32, cache_mb = 0;
+};
+int Serve(const ServeFlags& flags);
 
 struct TokenizeFlags {
   std::string model, input;

@@ -53,9 +53,9 @@ absl::Status ApplySet(const std::string& set, proto::Config* config, KeyPlaces* 
 // A role that is not bound is played by the policy of its name, where there is one.
 void BindRoles(proto::Config* config) {
   for (const std::string& role : RoleNames()) {
-    if (config->policies().contains(role) && (*config->mutable_roles())[role].policy().empty()) {
-      (*config->mutable_roles())[role].set_policy(role);
-    }
+    if (!config->policies().contains(role)) continue;
+    proto::RoleConfig& bound = (*config->mutable_roles())[role];
+    if (bound.policy().empty() && !bound.has_remote()) bound.set_policy(role);
   }
 }
 

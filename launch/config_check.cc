@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "launch/suggestion.h"
+#include "rollout/remote/remote_model.h"
 
 namespace tandem {
 namespace {
@@ -31,6 +32,25 @@ absl::Status CheckName(const LoadedConfig& loaded) {
                                                   absl::CHexEscape(name.substr(0, 60)), "\""));
 }
 
+absl::Status CheckRemote(const LoadedConfig& loaded, const std::string& role) {
+  const proto::RoleConfig& bound = loaded.config.roles().at(role);
+  const std::string at = absl::StrCat("roles.", role, ".remote");
+  if (!bound.policy().empty()) {
+    return loaded.places.Error(at,
+                               absl::StrCat("policy ", bound.policy(), " plays this role too; expected one of both"));
+  }
+  if (const auto url = ParseRemoteUrl(bound.remote().url()); !url.ok()) {
+    return loaded.places.Error(at + ".url", std::string(url.status().message()));
+  }
+  if (bound.remote().model().empty()) {
+    return loaded.places.Error(at + ".model", "is missing: the model's name at that endpoint");
+  }
+  if (loaded.config.clock() == proto::VIRTUAL) {
+    return loaded.places.Error(at, "a remote model answers in real time; expected clock: real");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckRoles(const LoadedConfig& loaded) {
   const proto::Config& config = loaded.config;
   const std::vector<std::string> policies = AllPolicies(config);
@@ -48,6 +68,10 @@ absl::Status CheckRoles(const LoadedConfig& loaded) {
   for (const std::string& role : RoleNames()) {
     const auto bound = config.roles().find(role);
     const std::string key = absl::StrCat("roles.", role, ".policy");
+    if (bound != config.roles().end() && bound->second.has_remote()) {
+      TANDEM_RETURN_IF_ERROR(CheckRemote(loaded, role));
+      continue;
+    }
     if (bound == config.roles().end() || bound->second.policy().empty()) {
       return loaded.places.Error(key, absl::StrCat("no policy is named ", role, ": say which one plays this role",
                                                    Suggestion(role, policies)));

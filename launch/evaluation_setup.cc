@@ -73,7 +73,17 @@ absl::Status BindRole(const std::string& role, const std::string& run, const std
   StartFromCheckpoints(run_folder, &theirs);
   TANDEM_RETURN_IF_ERROR(CheckConfig(theirs, {.environments = EnvironmentNames(), .losses = LossNames()}));
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, OpenEnvironment(theirs));
-  const std::string& policy = theirs.config.roles().at(role).policy();
+  const proto::RoleConfig& bound = theirs.config.roles().at(role);
+  if (bound.has_remote()) {
+    if (!checkpoint.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--checkpoint ", role, "=", checkpoint, ": a remote model has none"));
+    }
+    setup->roles[role].remote = bound.remote();
+    setup->players[role] = absl::StrCat(bound.remote().model(), " at ", bound.remote().url());
+    return absl::OkStatus();
+  }
+  const std::string& policy = bound.policy();
   TANDEM_ASSIGN_OR_RETURN(const CheckpointName name, Choose(run_folder, policy, checkpoint));
   RoleBinding binding;
   TANDEM_ASSIGN_OR_RETURN(PolicySource source, OpenPolicy(theirs, policy, *environment));

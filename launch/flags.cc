@@ -194,7 +194,8 @@ Command SimulateCommand(CLI::App& program) {
 void AddModelOptions(CLI::App* app, ModelFlags* flags) {
   app->add_option("MODEL", flags->model, "a model folder in Hugging Face's layout")->required()->type_name("");
   app->add_option("--device", flags->device, "cpu, cuda or auto (a GPU where there is one)")->type_name("NAME");
-  app->add_option("--precision", flags->precision, "float32 (the default on a CPU) or bf16 (on a GPU)")
+  app->add_option("--precision", flags->precision,
+                  "float32 (the default on a CPU), bf16 (on a GPU); generate and serve on a CPU: int8 as well")
       ->type_name("TYPE");
 }
 
@@ -244,6 +245,38 @@ Command GenerateCommand(CLI::App& program) {
       "  tandem generate models/planner --chat --prompt 'What is 7 * 6?' --greedy\n"
       "  tandem generate models/planner --input prompts.jsonl --top-p 0.9 > texts.jsonl");
   return {app, [flags] { return GenerateText(*flags); }};
+}
+
+Command ServeCommand(CLI::App& program) {
+  CLI::App* app = program.add_subcommand(
+      "serve",
+      "Answers OpenAI's API over HTTP: /v1/chat/completions and /v1/completions, streamed or not, /v1/models, "
+      "/health,\n"
+      "/metrics. All requests are generated together, in one batch that they join and leave at any token. What would\n"
+      "change an answer and is not supported is an error (400) that names the key; nothing is left out silently.\n"
+      "Beyond OpenAI: top_k, min_p, stop_token_ids, ignore_eos, return_token_ids (as in vLLM), timeout (seconds, "
+      "after\n"
+      "which a choice ends with finish_reason timeout), and in each choice versions: which weights wrote which "
+      "tokens.\n"
+      "POST /update_weights_from_disk {\"model_path\": FOLDER} puts new weights in force between two tokens.\n"
+      "Ctrl-C stops it. There is no key and no encryption: others than this machine should not reach the port.");
+  auto flags = std::make_shared<ServeFlags>();
+  AddModelOptions(app, &flags->model);
+  app->add_option("--host", flags->host, "the address to listen on (127.0.0.1: this machine only)")
+      ->type_name("ADDRESS");
+  app->add_option("--port", flags->port, "the port (8000); 0: a free one, which is printed")->type_name("N");
+  app->add_option("--name", flags->name, "what the model is called (the folder's name)")->type_name("NAME");
+  app->add_option("--batch", flags->batch, "choices that are generated at the same time; others wait (32)")
+      ->type_name("N");
+  app->add_option("--cache-mb", flags->cache_mb,
+                  "most memory for key-value caches, though enough for one text; when it runs out, the youngest wait\n"
+                  "(0: enough for the whole batch)")
+      ->type_name("N");
+  app->footer(
+      "Examples:\n  tandem serve models/planner --port 8000\n"
+      "  curl localhost:8000/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n"
+      "  curl localhost:8000/update_weights_from_disk -d '{\"model_path\": \"runs/my-run/checkpoints/planner/0-40\"}'");
+  return {app, [flags] { return Serve(*flags); }};
 }
 
 Command TokenizeCommand(CLI::App& program) {
@@ -325,8 +358,8 @@ Command VersionCommand(CLI::App& program) {
 std::vector<Command> AddCommands(CLI::App& program) {
   return {TrainCommand(program),    EvalCommand(program),     ConfigCommand(program),  TasksCommand(program),
           ReplayCommand(program),   SimulateCommand(program), ScoreCommand(program),   GenerateCommand(program),
-          TokenizeCommand(program), ConvertCommand(program),  VersionCommand(program), ExchangeCommand(program),
-          TrainerCommand(program),  WorkerCommand(program)};
+          ServeCommand(program),    TokenizeCommand(program), ConvertCommand(program), VersionCommand(program),
+          ExchangeCommand(program), TrainerCommand(program),  WorkerCommand(program)};
 }
 
 }  // namespace tandem

@@ -13,7 +13,7 @@
 #include "launch/count_line.h"
 #include "launch/language_model.h"
 #include "launch/prompts.h"
-#include "policy/tokenizer/stream_decoder.h"
+#include "policy/tokenizer/text_stream.h"
 #include "rollout/engine/engine.h"
 
 namespace tandem {
@@ -21,17 +21,21 @@ namespace {
 
 // A request in work: what has come of it.
 struct Generation {
-  std::optional<StreamDecoder> decoder;  // where there is a tokenizer
+  std::optional<TextStream> stream;  // where there is a tokenizer
   std::string text;
-  size_t stopped_at = std::string::npos;  // where in the text a stop string begins
   std::optional<GenerateResult> result;
 };
 
 // Generates for all prompts, and prints each result as soon as those before it are printed.
 class Generator {
  public:
-  Generator(const GenerateFlags& flags, const Tokenizer* tokenizer, std::vector<int32_t> eos_ids, Engine* engine)
-      : flags_(flags), tokenizer_(tokenizer), eos_ids_(std::move(eos_ids)), engine_(*engine) {}
+  Generator(const GenerateFlags& flags, StopStrings stops, const Tokenizer* tokenizer, std::vector<int32_t> eos_ids,
+            Engine* engine)
+      : flags_(flags),
+        stops_(std::move(stops)),
+        tokenizer_(tokenizer),
+        eos_ids_(std::move(eos_ids)),
+        engine_(*engine) {}
 
   absl::Status Run(const std::vector<std::vector<int32_t>>& prompts) {
     for (const std::vector<int32_t>& prompt : prompts) TANDEM_RETURN_IF_ERROR(Begin(prompt));
@@ -51,7 +55,7 @@ class Generator {
   absl::Status Begin(const std::vector<int32_t>& prompt) {
     generations_.push_back(std::make_unique<Generation>());
     Generation* generation = generations_.back().get();
-    if (tokenizer_ != nullptr) generation->decoder.emplace(*tokenizer_);
+    if (tokenizer_ != nullptr) generation->stream.emplace(*tokenizer_, stops_);
     GenerateRequest request;
     request.prompt = prompt;
     request.temperature = flags_.greedy ? 0 : static_cast<float>(flags_.temperature);
@@ -72,30 +76,20 @@ class Generator {
   }
 
   // Whether a stop string has come up.
-  bool Stops(Generation& generation, int32_t token) const {
-    if (!generation.decoder) return false;
-    size_t longest = 0;
-    for (const std::string& stop : flags_.stop) longest = std::max(longest, stop.size());
-    const size_t from = generation.text.size() < longest ? 0 : generation.text.size() - longest;
-    generation.text += generation.decoder->Push(token);
-    if (generation.stopped_at != std::string::npos) return false;
-    for (const std::string& stop : flags_.stop) {
-      generation.stopped_at = std::min(generation.stopped_at, generation.text.find(stop, from));
-    }
-    return generation.stopped_at != std::string::npos;
+  static bool Stops(Generation& generation, int32_t token) {
+    if (!generation.stream) return false;
+    generation.text += generation.stream->Push(token);
+    return generation.stream->stopped();
   }
 
   absl::Status Print(Generation& generation) const {
     for (const float logprob : generation.result->model_logprobs) {
       if (std::isnan(logprob)) return NotANumber(flags_.model.model);
     }
-    const bool stopped = generation.stopped_at != std::string::npos;
+    const bool stopped = generation.stream && generation.stream->stopped();
     nlohmann::ordered_json line;
     line["ids"] = generation.result->output;
-    if (generation.decoder) {
-      generation.text += generation.decoder->Finish();
-      line["text"] = generation.text.substr(0, generation.stopped_at);
-    }
+    if (generation.stream) line["text"] = generation.text + generation.stream->Finish();
     line["logprobs"] = generation.result->model_logprobs;
     line["sampled_logprobs"] = generation.result->sampled_logprobs;
     line["finish"] = stopped || generation.result->finish == proto::STOP ? "stop" : "length";
@@ -107,6 +101,7 @@ class Generator {
   }
 
   const GenerateFlags& flags_;
+  const StopStrings stops_;
   const Tokenizer* const tokenizer_;  // or nullptr
   const std::vector<int32_t> eos_ids_;
   Engine& engine_;
@@ -130,29 +125,15 @@ absl::Status CheckFlags(const GenerateFlags& flags) {
     return absl::InvalidArgumentError("--max-new-tokens: expected 1 or more");
   }
   if (flags.batch < 1 || flags.batch > 4096) return absl::InvalidArgumentError("--batch: expected 1 to 4096");
-  for (const std::string& stop : flags.stop) {
-    if (stop.empty()) return absl::InvalidArgumentError("--stop: is empty");
-  }
   return absl::OkStatus();
-}
-
-absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const ModelFolder& folder, const Placement& placement,
-                                                   int64_t batch) {
-  const int64_t pages = CachePages(folder.shape().context, batch);
-  TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder,
-                          MakeDecoder(folder.shape(), pages, placement.device, placement.bf16));
-  auto engine = std::make_unique<Engine>(std::move(decoder), EngineOptions{.max_batch = batch});
-  const auto count = static_cast<size_t>(ParameterCount(folder.shape()));
-  const std::unique_ptr<float[]> weights(new float[count]);  // not touched: ReadWeights is then fastest
-  TANDEM_RETURN_IF_ERROR(ReadWeights(folder, {weights.get(), count}));
-  TANDEM_RETURN_IF_ERROR(engine->Install({.incarnation = 0, .number = 0}, {weights.get(), count}));
-  return engine;
 }
 
 }  // namespace
 
 int GenerateText(const GenerateFlags& flags) {
   if (const absl::Status checked = CheckFlags(flags); !checked.ok()) return BadInput(checked);
+  absl::StatusOr<StopStrings> stops = StopStrings::Create(flags.stop);
+  if (!stops.ok()) return BadInput(Annotate(stops.status(), "--stop"));
   const absl::StatusOr<Placement> placement = PlacementOf(flags.model);
   if (!placement.ok()) return BadInput(placement.status());
   const absl::StatusOr<ModelFolder> folder = LoadModelFolder(flags.model.model);
@@ -164,9 +145,10 @@ int GenerateText(const GenerateFlags& flags) {
   const Tokenizer* tokenizer = without ? nullptr : loaded->get();  // ids will do
   const auto prompts = ReadPrompts({flags.prompt, flags.chat, flags.input}, *folder, tokenizer);
   if (!prompts.ok()) return BadInput(prompts.status());
-  const auto engine = LoadEngine(*folder, *placement, flags.batch);
+  const auto engine = LoadEngine(*folder, *placement, {.max_batch = flags.batch});
   if (!engine.ok()) return BadInput(engine.status());
-  const absl::Status done = Generator(flags, tokenizer, folder->eos_ids(), engine->get()).Run(*prompts);
+  const absl::Status done =
+      Generator(flags, *std::move(stops), tokenizer, folder->eos_ids(), engine->get()).Run(*prompts);
   return done.ok() ? kExitFine : Failed(done);
 }
 

@@ -120,8 +120,20 @@ absl::Status CheckBeforeRun(const LoadedConfig& loaded) {
   TANDEM_RETURN_IF_ERROR(CheckConfig(loaded, {.environments = EnvironmentNames(), .losses = LossNames()}));
   TANDEM_ASSIGN_OR_RETURN(const std::unique_ptr<Environment> environment, OpenEnvironment(loaded));
   const auto open = [&](const char* role) {
-    return OpenPolicy(loaded, loaded.config.roles().at(role).policy(), *environment);
+    const proto::RoleConfig& bound = loaded.config.roles().at(role);
+    if (!bound.has_remote()) return OpenPolicy(loaded, bound.policy(), *environment);
+    // Its own tokenizer and context are not known here.
+    absl::StatusOr<PolicySource> source = OpenPolicySource("", ModelShape({}, 0), environment->alphabet(), "");
+    if (source.ok()) source->shape.context = INT32_MAX;
+    return source;
   };
+  for (const auto& [role, bound] : loaded.config.roles()) {
+    if (!bound.has_remote()) continue;
+    const auto key = RemoteKey(bound.remote());
+    if (key.ok()) continue;
+    return loaded.places.Error(absl::StrCat("roles.", role, ".remote.api_key_env"),
+                               std::string(key.status().message()));
+  }
   TANDEM_ASSIGN_OR_RETURN(const PolicySource planner, open("planner"));
   TANDEM_ASSIGN_OR_RETURN(const PolicySource executor, open("executor"));
   int64_t plan = 0, step = 0;
@@ -134,14 +146,10 @@ absl::Status CheckBeforeRun(const LoadedConfig& loaded) {
 
 absl::StatusOr<DecoderFactory> MakeDecoderFactory(const proto::RolloutConfig& rollout) {
   TANDEM_ASSIGN_OR_RETURN(const std::string device, ResolveDevice(DeviceName(rollout.device())));
-  if (device == "cpu") {
-    return DecoderFactory([](const ModelConfig& shape, int64_t pages) -> absl::StatusOr<std::unique_ptr<Decoder>> {
-      return MakeCpuDecoder(shape, pages);
-    });
-  }
-  const bool bf16 = rollout.precision() == proto::BF16;
-  return DecoderFactory(
-      [device, bf16](const ModelConfig& shape, int64_t pages) { return MakeDecoder(shape, pages, device, bf16); });
+  const kernels::WeightType weights = EngineWeights(rollout);
+  return DecoderFactory([device, weights](const ModelConfig& shape, int64_t pages) {
+    return MakeDecoder(shape, pages, device, weights);
+  });
 }
 
 }  // namespace tandem

@@ -11,8 +11,9 @@ absl::StatusOr<RepeatedTeam> RepeatedTeam::Open(const JournaledRun& run, const p
   team.loaded_ = std::make_unique<LoadedConfig>(run.loaded);
   team.loaded_->config = config;
   TANDEM_ASSIGN_OR_RETURN(team.environment_, OpenEnvironment(*team.loaded_));
-  const DecoderFactory cpu = [](const ModelConfig& shape, int64_t pages) -> absl::StatusOr<std::unique_ptr<Decoder>> {
-    return MakeCpuDecoder(shape, pages);
+  const DecoderFactory cpu = [weights = EngineWeights(config.rollout())](
+                                 const ModelConfig& shape, int64_t pages) -> absl::StatusOr<std::unique_ptr<Decoder>> {
+    return MakeCpuDecoder(shape, pages, weights);
   };
   TANDEM_ASSIGN_OR_RETURN(team.cast_, Cast::CreateForRun(config, *team.environment_, *team.clock_, cpu));
   TANDEM_ASSIGN_OR_RETURN(auto behind, VersionsBehind(run.journal));

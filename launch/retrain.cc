@@ -121,6 +121,17 @@ class Retraining final : public JournalWalk {
   Evaluation evaluation_ = NewEvaluation();
 };
 
+// Another loss would have a remote model asked other things, and only what it said then is known.
+absl::Status CheckNothingRemote(const proto::Config& config) {
+  for (const auto& [role, bound] : config.roles()) {
+    if (!bound.has_remote()) continue;
+    return absl::InvalidArgumentError(absl::StrCat("roles.", role, ".remote: --schedule-only would have to ask ",
+                                                   bound.remote().url(),
+                                                   " what it was not asked then; a replay without it repeats the run"));
+  }
+  return absl::OkStatus();
+}
+
 // Keys without a policy are those of all policies.
 std::vector<std::string> ForAllPolicies(const std::vector<std::string>& sets, const proto::Config& config) {
   std::vector<std::string> expanded;
@@ -160,6 +171,7 @@ absl::StatusOr<std::string> Retrain(const RetrainRequest& request, const std::fu
   TANDEM_ASSIGN_OR_RETURN(LoadedConfig loaded,
                           LoadConfig({.file = run.config, .sets = sets, .seed = {}, .resolved = true}));
   TANDEM_RETURN_IF_ERROR(CheckSameSchedule(run.loaded.config, loaded.config));
+  TANDEM_RETURN_IF_ERROR(CheckNothingRemote(loaded.config));
   TANDEM_ASSIGN_OR_RETURN(RepeatedTeam team, RepeatedTeam::Open(run, loaded.config, /*exact=*/false));
 
   std::string folder;

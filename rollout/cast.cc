@@ -14,8 +14,20 @@ const char* const kRoles[] = {"planner", "executor"};
 
 }  // namespace
 
+kernels::WeightType EngineWeights(const proto::RolloutConfig& rollout) {
+  switch (rollout.precision()) {
+    case proto::RolloutConfig::BF16:
+      return kernels::WeightType::kBf16;
+    case proto::RolloutConfig::INT8:
+      return kernels::WeightType::kInt8;
+    default:
+      return kernels::WeightType::kFloat32;
+  }
+}
+
 std::string PolicyOfRole(const proto::Config& config, const std::string& role) {
   const auto found = config.roles().find(role);
+  if (found != config.roles().end() && found->second.has_remote()) return "";
   return found == config.roles().end() || found->second.policy().empty() ? role : found->second.policy();
 }
 
@@ -38,6 +50,10 @@ absl::StatusOr<std::unique_ptr<Cast>> Cast::Create(const proto::Config& config, 
   std::map<std::string, PolicySource> sources;
   for (const std::string role : kRoles) {
     const std::string policy = PolicyOfRole(config, role);
+    if (policy.empty()) {
+      TANDEM_ASSIGN_OR_RETURN(sources[policy], OpenPolicySource("", ModelShape({}, 0), environment.alphabet(), ""));
+      continue;
+    }
     const auto found = config.policies().find(policy);
     if (found == config.policies().end()) {
       return absl::InvalidArgumentError(absl::StrCat("roles.", role, ".policy: there is no policy ", policy));
@@ -57,6 +73,10 @@ absl::StatusOr<std::unique_ptr<Cast>> Cast::CreateForRun(const proto::Config& co
   TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Cast> cast, Create(config, environment, clock));
   for (const std::string role : kRoles) {
     const std::string policy = PolicyOfRole(config, role);
+    if (policy.empty()) {
+      TANDEM_RETURN_IF_ERROR(cast->SeatRemote(role, config.roles().at(role).remote()));
+      continue;
+    }
     if (!cast->engines_.contains(policy)) {
       TANDEM_RETURN_IF_ERROR(
           Annotate(cast->AddEngine(policy, cast->source(policy).shape, factory), absl::StrCat("policies.", policy)));
@@ -90,8 +110,9 @@ absl::Status Cast::AddEngine(const std::string& name, const ModelConfig& shape, 
 int64_t Cast::PagesFor(const ModelConfig& shape) const {
   const proto::RolloutConfig& rollout = config_.rollout();
   if (rollout.kv_cache_mb() == 0) return CachePages(shape.context, rollout.max_batch());
-  const bool bf16 = rollout.precision() == proto::BF16;
-  const int64_t bytes = CachePageBytes(shape, bf16 ? 2 : 4);
+  // On the CPU the cache is float32 whatever the precision. Where auto finds a GPU, half of the memory stays free.
+  const bool halves = rollout.device() == proto::CUDA && rollout.precision() == proto::RolloutConfig::BF16;
+  const int64_t bytes = CachePageBytes(shape, halves ? 2 : 4);
   return std::max(CachePages(shape.context, 1), int64_t{rollout.kv_cache_mb()} * 1'000'000 / bytes);
 }
 
@@ -103,6 +124,37 @@ void Cast::Seat(const std::string& role, const std::string& engine, const Langua
                              players_.back().get(), MaxNewTokens(role));
 }
 
+absl::Status Cast::SeatRemote(const std::string& role, const proto::RemoteConfig& config) {
+  auto url = ParseRemoteUrl(config.url());
+  if (!url.ok()) return Annotate(url.status(), absl::StrCat("roles.", role, ".remote.url"));
+  // A key that is missing is found before a run begins; a replay asks nothing, and needs none.
+  auto player = std::make_unique<RemotePlayer>(RemoteModel(config, *std::move(url), RemoteKey(config).value_or("")));
+  remotes_.push_back(player.get());
+  players_.push_back(std::move(player));
+  // The language is of no account: the turn is text.
+  seated_.seats.emplace_back(role, /*policy=*/"", sources_.begin()->second.language.get(), players_.back().get(),
+                             MaxNewTokens(role));
+  return absl::OkStatus();
+}
+
+size_t Cast::asked() const {
+  size_t asked = 0;
+  for (const RemotePlayer* remote : remotes_) asked += remote->waiting();
+  return asked;
+}
+
+void Cast::WaitForRemote(double timeout_s) {
+  for (RemotePlayer* remote : remotes_) {
+    if (remote->waiting() > 0) return remote->Wait(timeout_s);
+  }
+}
+
+absl::Status Cast::RemoteStatus() const {
+  absl::Status status;
+  for (const RemotePlayer* remote : remotes_) status.Update(remote->status());
+  return status;
+}
+
 int32_t Cast::MaxNewTokens(const std::string& role) const {
   return static_cast<int32_t>(role == kPlannerRole ? config_.rollout().max_plan_tokens()
                                                    : config_.rollout().max_step_tokens());
@@ -110,6 +162,7 @@ int32_t Cast::MaxNewTokens(const std::string& role) const {
 
 int64_t Cast::Step() {
   if (timers_) timers_->FireDue();
+  for (RemotePlayer* remote : remotes_) remote->Deliver();
   int64_t tokens = 0;
   for (auto& [name, engine] : engines_) tokens += engine->Step();
   return tokens;

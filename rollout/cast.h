@@ -14,13 +14,17 @@
 #include "rollout/engine/engine.h"
 #include "rollout/env/environment.h"
 #include "rollout/episode/episode.h"
+#include "rollout/episode/remote_player.h"
 
 namespace tandem {
 
 // Makes the arithmetic behind an engine, with so many pages for caches.
 using DecoderFactory = std::function<absl::StatusOr<std::unique_ptr<Decoder>>(const ModelConfig& shape, int64_t pages)>;
 
-// The policy that plays `role`: as configured, or the one of the same name.
+// The precision of the engines' matrix products, as configured.
+kernels::WeightType EngineWeights(const proto::RolloutConfig& rollout);
+
+// The policy that plays `role`: as configured, or the one of the same name. "": a remote model plays it.
 std::string PolicyOfRole(const proto::Config& config, const std::string& role);
 
 // Not thread-safe. Outlives what is played with it.
@@ -47,14 +51,22 @@ class Cast {
   // which outlives the cast; null: that of the role's policy.
   void Seat(const std::string& role, const std::string& engine, const Language* language = nullptr);
 
+  // `role` is played by a remote model. Its threads start when it is first asked. kInvalidArgument: its url.
+  absl::Status SeatRemote(const std::string& role, const proto::RemoteConfig& config);
+  // Turns that wait for a remote model: they go on in Step. Wait: until one can, timeout_s at most.
+  size_t asked() const;
+  void WaitForRemote(double timeout_s);
+  // kUnavailable: a remote model does not answer any more (roles.<role>.remote.give_up_after).
+  absl::Status RemoteStatus() const;
+
   // What a policy of the configuration starts from.
   const PolicySource& source(const std::string& policy) const { return sources_.at(policy); }
 
   // Engines by name: the policy's in a run. They are told of new weights by whoever gets them.
   std::map<std::string, std::unique_ptr<Engine>>& engines() { return engines_; }
 
-  // Goes on with what has waited long enough for a tool, then one decode step of every engine. Returns the tokens
-  // generated.
+  // Goes on with what has waited long enough for a tool, and with what a remote model has answered, then one decode
+  // step of every engine. Returns the tokens generated.
   int64_t Step();
   // Turns that wait for a step.
   size_t live() const;
@@ -76,11 +88,12 @@ class Cast {
   int64_t PagesFor(const ModelConfig& shape) const;  // of the key-value cache
 
   const proto::Config config_;
-  const std::map<std::string, PolicySource> sources_;  // by policy
+  const std::map<std::string, PolicySource> sources_;  // by policy; "": what scripts of remote roles write in
   std::optional<Timers> timers_;
   Setting setting_;
   std::map<std::string, std::unique_ptr<Engine>> engines_;
   std::vector<std::unique_ptr<Player>> players_;
+  std::vector<RemotePlayer*> remotes_;  // of players_
   Team seated_, scripted_;
 };
 

@@ -17,6 +17,7 @@ absl::Status SeatRole(Cast& cast, const std::string& role, const OfflineRun& run
     cast.Seat(role, /*engine=*/"");
     return absl::OkStatus();
   }
+  if (binding.remote) return cast.SeatRemote(role, *binding.remote);
   TANDEM_RETURN_IF_ERROR(cast.AddEngine(role, binding.source->shape, factory));
   TANDEM_RETURN_IF_ERROR(cast.engines().at(role)->Install(binding.version, binding.weights));
   cast.Seat(role, role, binding.source->language.get());

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,8 @@ struct RoleBinding {
   bool oracle = false;                   // the scripted role; the rest is not used
   const PolicySource* source = nullptr;  // of the policy; outlives the run
   VersionId version;
-  std::vector<float> weights;  // flat, in ParameterLayout's order
+  std::vector<float> weights;                      // flat, in ParameterLayout's order
+  std::optional<proto::RemoteConfig> remote = {};  // a remote model; the rest is not used
 };
 
 struct OfflineRun {

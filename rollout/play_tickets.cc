@@ -24,7 +24,9 @@ absl::Status PlayTickets(Cast& cast, const std::vector<proto::Ticket>& tickets, 
       TANDEM_RETURN_IF_ERROR(on_group(std::move(group)));
     }
     const int64_t tokens = cast.Step();
-    TANDEM_CHECK(tokens > 0 || playing.empty() || cast.live() > 0 || playing.front()->done());
+    TANDEM_RETURN_IF_ERROR(cast.RemoteStatus());
+    if (tokens == 0) cast.WaitForRemote(/*timeout_s=*/1);
+    TANDEM_CHECK(tokens > 0 || playing.empty() || cast.live() + cast.asked() > 0 || playing.front()->done());
   }
   return absl::OkStatus();
 }

@@ -21,7 +21,8 @@
 namespace tandem {
 namespace {
 
-constexpr double kIdlePoll_s = 0.05;  // how long the exchange is listened to when there is nothing to play
+constexpr double kIdlePoll_s = 0.05;     // how long the exchange is listened to when there is nothing to play
+constexpr double kRemotePoll_s = 0.002;  // the same while a remote model is asked
 constexpr double kReportEvery_s = 1;
 
 class Worker {
@@ -43,6 +44,7 @@ class Worker {
       AskForTickets();
       TANDEM_RETURN_IF_ERROR(StartGroups());
       if (cast_.Step() > 0) clock_.Spend(run_.config.durations().decode_step_s());
+      TANDEM_RETURN_IF_ERROR(cast_.RemoteStatus());
       TANDEM_RETURN_IF_ERROR(CollectGroups());
       SubmitGroups();
       if (clock_.Now() - interval_began_s_ >= kReportEvery_s) Report();
@@ -54,11 +56,13 @@ class Worker {
  private:
   // All that the exchange has said; waits for it when there is nothing else to do.
   absl::Status Listen() {
-    double timeout_s = Busy() ? 0 : std::min(kIdlePoll_s, cast_.NextTool().value_or(kIdlePoll_s));
+    const bool waits_for_others = cast_.NextTool().has_value() || cast_.asked() > 0;
+    const double poll_s = cast_.asked() > 0 ? kRemotePoll_s : kIdlePoll_s;
+    double timeout_s = Busy() ? 0 : std::min(poll_s, cast_.NextTool().value_or(poll_s));
     const double began_s = clock_.Now();
     while (!finished_) {
       TANDEM_ASSIGN_OR_RETURN(std::optional<WorkerEvent> event, link_.Poll(timeout_s));
-      if (timeout_s > 0) (cast_.NextTool() ? waited_for_tools_s_ : waited_s_) += clock_.Now() - began_s;
+      if (timeout_s > 0) (waits_for_others ? waited_for_tools_s_ : waited_s_) += clock_.Now() - began_s;
       if (!event) break;
       timeout_s = 0;
       TANDEM_RETURN_IF_ERROR(std::visit([this](auto& e) { return On(e); }, *event));

@@ -82,8 +82,8 @@ absl::StatusOr<std::unique_ptr<Decoder>> MakeCudaDecoder(const ModelConfig& conf
 absl::StatusOr<std::unique_ptr<Decoder>> MakeAtenDecoder(const ModelConfig& config, int64_t pages,
                                                          const std::string& device, bool bf16);
 
-// The fastest of these on `device` ("cpu" or "cuda").
+// The fastest of these on `device` ("cpu" or "cuda"). kInvalidArgument: kInt8 on another device than the CPU.
 absl::StatusOr<std::unique_ptr<Decoder>> MakeDecoder(const ModelConfig& config, int64_t pages,
-                                                     const std::string& device, bool bf16);
+                                                     const std::string& device, kernels::WeightType weights);
 
 }  // namespace tandem

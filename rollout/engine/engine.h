@@ -57,6 +57,11 @@ class Engine {
   absl::StatusOr<RequestId> Submit(GenerateRequest request, OnToken on_token, OnDone on_done);
   // Ends the turn with what it has, as CANCELLED. Nothing happens for a turn that has ended.
   void Cancel(RequestId id);
+  // What a turn has so far, its newest token included, for its OnToken; null once it has ended.
+  const GenerateResult* ResultSoFar(RequestId id) {
+    const Turn* turn = Find(id);
+    return turn == nullptr ? nullptr : &turn->sequence.result;
+  }
 
   // Weights of `version` (flat, float32, ParameterLayout's order), in force from the next Step() on.
   // kFailedPrecondition for a version that is older than the installed one: versions never go back; the installed one

@@ -31,7 +31,9 @@ LiveTurn& Episode::Ask(const Seat& seat, uint32_t node, std::vector<const LiveTu
   start.parents = std::move(parents);
   start.temperature = start_.temperature;
   start.random_key = MixKey(MixKey(MixKey(start_.seed, start_.index), seat.role_hash), node);
-  absl::StatusOr<std::vector<int32_t>> ids = seat.language->Prompt(prompt);
+  start.question = std::string(prompt);
+  absl::StatusOr<std::vector<int32_t>> ids = std::vector<int32_t>();
+  if (!seat.player->asked_in_text()) ids = seat.language->Prompt(prompt);
   if (ids.ok()) start.prompt = *std::move(ids);
   if (start_.readers) start.reading = start_.readers(start_.index, seat, node, start.prompt.size());
   turns_.push_back(std::make_unique<LiveTurn>(std::move(start), setting_.clock));
@@ -57,7 +59,7 @@ std::vector<LiveTurn*> Episode::TurnsInOrder() const {
   turns.reserve(turns_.size());
   for (const auto& turn : turns_) {
     // A turn that was cancelled before its first token is none.
-    if (turn->tokens() > 0) turns.push_back(turn.get());
+    if (turn->tokens() > 0 || turn->answered_from_afar()) turns.push_back(turn.get());
   }
   // Seats are one array, so that their addresses are in the order of the team.
   std::sort(turns.begin(), turns.end(), [](const LiveTurn* a, const LiveTurn* b) {

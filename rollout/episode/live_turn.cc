@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "base/status.h"
 #include "policy/tokenizer/utf8.h"
 
@@ -48,6 +49,20 @@ void LiveTurn::OnDone(GenerateResult result) {
   if (waiter_) std::exchange(waiter_, {}).resume();
 }
 
+void LiveTurn::OnReply(RemoteReply reply, double temperature) {
+  start_.temperature = static_cast<float>(temperature);
+  GenerateResult nothing;
+  nothing.finish = !reply.fault.empty() ? proto::CANCELLED : reply.stopped ? proto::STOP : proto::LENGTH;
+  if (!reply.fault.empty()) {
+    AddFault(reply.fault, reply.detail);
+    remote_fault_ = faults_.back();
+  }
+  // Chat models like to begin or end with a newline, which belongs to no answer.
+  text_ = std::string(absl::StripAsciiWhitespace(reply.answer.text()));
+  remote_ = std::move(reply.answer);
+  OnDone(std::move(nothing));
+}
+
 void LiveTurn::Cancel() {
   if (ended_ || cancelled_) return;
   cancelled_ = true;
@@ -70,7 +85,7 @@ TurnTokens LiveTurn::Record(uint32_t index, double reward, bool with_text, proto
   turn->set_policy(seat().policy);
   turn->set_node(node());
   turn->set_prompt_tokens(static_cast<uint32_t>(prompt().size()));
-  turn->set_output_tokens(static_cast<uint32_t>(tokens()));
+  turn->set_output_tokens(static_cast<uint32_t>(result_.output.size()));
   RecordRuns(result_.version_runs, turn->mutable_version_runs());
   RecordRuns(result_.cache_runs, turn->mutable_cache_runs());
   for (const CacheRestart& restart : result_.restarts) {
@@ -93,6 +108,7 @@ TurnTokens LiveTurn::Record(uint32_t index, double reward, bool with_text, proto
   turn->mutable_times()->set_first_token(first_token_s_);
   turn->mutable_times()->set_ended(ended_s_);
   if (with_text) RecordText(turn);
+  if (remote_) *turn->mutable_remote() = *std::move(remote_);
   TurnTokens tokens;
   tokens.loss_mask.assign(result_.output.size(), masked_ ? 0 : 1);
   tokens.prompt_ids = std::move(start_.prompt);
@@ -103,6 +119,11 @@ TurnTokens LiveTurn::Record(uint32_t index, double reward, bool with_text, proto
 }
 
 void LiveTurn::RecordText(proto::Turn* turn) const {
+  if (remote_) {
+    turn->set_prompt_text(Utf8Lossy(start_.question));
+    turn->add_output_pieces(Utf8Lossy(text_));
+    return;
+  }
   const Tokenizer& tokenizer = seat().language->tokenizer();
   const auto decode = [&](std::span<const int32_t> ids) { return Utf8Lossy(tokenizer.Decode(ids)); };
   turn->set_prompt_text(Utf8Lossy(tokenizer.Decode(start_.prompt, {.keep_special_tokens = true})));

@@ -13,6 +13,7 @@
 #include "proto/group.h"
 #include "rollout/engine/engine.h"
 #include "rollout/episode/team.h"
+#include "rollout/remote/remote_model.h"
 
 namespace tandem {
 
@@ -21,7 +22,8 @@ struct TurnStart {
   const Seat* seat;
   uint32_t node = 0;
   std::vector<const LiveTurn*> parents;  // the turns that its prompt came from
-  std::vector<int32_t> prompt;
+  std::string question;                  // what is asked,
+  std::vector<int32_t> prompt;           // and as ids
   float temperature = 1;
   uint64_t random_key = 0;
   Reading reading = {};
@@ -70,6 +72,7 @@ class LiveTurn {
 
   const Seat& seat() const { return *start_.seat; }
   uint32_t node() const { return start_.node; }
+  const std::string& question() const { return start_.question; }
   const std::vector<int32_t>& prompt() const { return start_.prompt; }
   float temperature() const { return start_.temperature; }
   uint64_t random_key() const { return start_.random_key; }
@@ -78,16 +81,21 @@ class LiveTurn {
   bool ended() const { return ended_; }
   proto::FinishReason finish() const { return result_.finish; }
   bool stopped_by_itself() const { return finish() == proto::STOP || finish() == proto::SCRIPTED; }
-  size_t tokens() const { return result_.output.size(); }         // once ended
+  // Once ended; of a remote model's answer as far as it has told.
+  size_t tokens() const { return remote_ ? static_cast<size_t>(remote_->token_ids_size()) : result_.output.size(); }
   bool mixed() const { return result_.version_runs.size() > 1; }  // two versions or more wrote it
 
   void AddFault(std::string_view kind, std::string detail);
+  // Of a remote model that gave no answer.
+  const std::optional<proto::Fault>& remote_fault() const { return remote_fault_; }
+  bool answered_from_afar() const { return remote_.has_value(); }  // by a remote model, or with a fault in its place
   void set_masked() { masked_ = true; }
   bool masked() const { return masked_; }
 
   // For the player.
   void OnToken(int32_t id);
   void OnDone(GenerateResult result);
+  void OnReply(RemoteReply reply, double temperature);  // of a remote model: all of the turn, and its end
   Engine::RequestId request = 0;
 
   // Writes the finished turn, and moves its tokens out. `turn` is its index and `parents` that of each parent; text is
@@ -104,6 +112,8 @@ class LiveTurn {
   StreamDecoder decoder_;
   const Clock& clock_;
   GenerateResult result_;
+  std::optional<proto::RemoteAnswer> remote_;
+  std::optional<proto::Fault> remote_fault_;
   std::string text_;
   size_t read_ = 0;  // characters that Next has handed out
   std::coroutine_handle<> waiter_;

@@ -47,8 +47,12 @@ class Execution {
   Outcome PlanIsFaulty() {
     Outcome outcome;
     outcome.truncated = planner_.finish() == proto::LENGTH;
-    planner_.AddFault(PlanFaultName(reader_.fault()), reader_.detail());
-    AddFault(PlanFaultName(reader_.fault()), reader_.detail(), outcome);
+    if (planner_.remote_fault()) {
+      outcome.faults.push_back(*planner_.remote_fault());
+    } else {
+      planner_.AddFault(PlanFaultName(reader_.fault()), reader_.detail());
+      AddFault(PlanFaultName(reader_.fault()), reader_.detail(), outcome);
+    }
     for (LiveTurn* turn : turns_) {
       if (turn != nullptr) turn->set_masked();
     }
@@ -62,12 +66,29 @@ class Execution {
     outcome.answer = last.value_or("");
     std::sort(bad_results_.begin(), bad_results_.end());  // by node, whichever ended first
     for (const auto& [node, detail] : bad_results_) AddFault("bad_result", detail, outcome);
-    if (bad_results_.empty()) outcome.reward = episode_.environment().Reward(episode_.task(), outcome.answer);
+    const bool answered = NoteUnanswered(outcome);
+    if (bad_results_.empty() && answered)
+      outcome.reward = episode_.environment().Reward(episode_.task(), outcome.answer);
     if (episode_.measured()) Measure(outcome);
     return outcome;
   }
 
  private:
+  // False: a remote model did not answer.
+  bool NoteUnanswered(Outcome& outcome) {
+    for (const LiveTurn* turn : turns_) {
+      if (turn != nullptr && turn->remote_fault()) outcome.faults.push_back(*turn->remote_fault());
+    }
+    const bool answered = std::none_of(turns_.begin(), turns_.end(),
+                                       [](const LiveTurn* turn) { return turn != nullptr && turn->remote_fault(); });
+    if (answered) return true;
+    planner_.set_masked();
+    for (LiveTurn* turn : turns_) {
+      if (turn != nullptr) turn->set_masked();
+    }
+    return false;
+  }
+
   void StartNewNodes() {
     if (faulty()) return Stop();
     while (steps_.size() < reader_.plan().nodes.size()) {
@@ -122,6 +143,7 @@ class Execution {
 
   Result ResultOf(int node, LiveTurn& turn, const std::string& step) {
     ++steps_executed_;
+    if (turn.remote_fault()) return std::nullopt;
     if (!turn.stopped_by_itself() || !episode_.environment().ResultIsWellFormed(turn.text())) {
       std::string detail = absl::StrCat("node ", std::string(1, reader_.plan().nodes[node].name), ": \"", turn.text(),
                                         turn.stopped_by_itself() ? "\" is not a result" : "\" was cut by its length");

@@ -14,6 +14,9 @@ namespace tandem {
 // and of the episode, reward 0: nodes that need it are not carried out, all others are. So which turns an episode has,
 // but for masked ones, does not depend on what was faster.
 //
+// A remote model that does not answer is a fault of its turn and of the episode, of the kind that RemoteReply names.
+// The team had no part in it: all turns of the episode are masked.
+//
 // Measures (of what is not masked): success, plan_valid, plan_right, steps_executed, steps_right, tokens.planner,
 // tokens.executor.
 Program<Outcome> PlanExecute(Episode& episode);

@@ -1,4 +1,4 @@
-// How a role answers: with an engine, or from a script.
+// How a role answers: with an engine, from a script, or as a remote model does.
 #pragma once
 
 #include <memory>
@@ -20,6 +20,9 @@ using Script = absl::FunctionRef<std::string(RandomStream* corrupt)>;
 class Player {
  public:
   virtual ~Player() = default;
+
+  // Whether it reads turn.question() and not turn.prompt(), which is empty then.
+  virtual bool asked_in_text() const { return false; }
 
   // Begins to write `turn`, whose tokens come to turn.OnToken and whose end comes to turn.OnDone, now or later. The
   // turn stays where it is until then. kInvalidArgument: the prompt does not fit, or the tokenizer has no

@@ -26,7 +26,8 @@ struct Seat {
         max_new_tokens(max_new_tokens) {}
 
   std::string role;
-  std::string policy;  // whose turns these are; a script plays for the policy that learns from it
+  std::string
+      policy;  // whose turns these are; a script plays for the policy that learns from it. Of a remote model: ""
   uint64_t role_hash;
   const Language* language;  // of the policy; not owned, as the player
   Player* player;

@@ -237,8 +237,8 @@ TEST_F(ConfigTest, TheResolvedConfigurationReadsBackToTheSame) {
 
 TEST_F(ConfigTest, EveryKeyIsDocumentedAndSoItIsPrinted) {
   // Or the keys below them are not there.
-  const std::vector<std::string> sets = {"lag.planner.heavy_tail={}", "environment.tool={}", "clock=virtual",
-                                         "durations.trainers.planner={}"};
+  const std::vector<std::string> sets = {"lag.planner.heavy_tail={}", "environment.tool={}", "roles.executor.remote={}",
+                                         "clock=virtual", "durations.trainers.planner={}"};
   const auto loaded = LoadConfig({.file = Write(kBase), .sets = sets, .seed = std::nullopt});
   ASSERT_TRUE(loaded.ok());
   const std::string text = WriteYaml(loaded->config, {.documented = true});

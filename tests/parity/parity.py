@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import random
+import shutil
 import sys
 import tempfile
 
@@ -13,6 +14,7 @@ import transformers
 import compare_convert
 import compare_greedy
 import compare_scores
+import compare_serve
 import compare_tokens
 import compare_training
 import goldens
@@ -60,6 +62,11 @@ def compare_all(report: Report, tandem: Tandem, seed: int, folder: str) -> None:
             target = os.path.join(folder, f"{family}.words")
             model = models.write(family, models.Kind("words"), seed, target, words=2500)
             compare_tokens.compare(report, tandem, model, seed)
+    if report.wants("serve.qwen2.words"):
+        # A model whose tokens are words, so that text comes in pieces.
+        model = models.write("qwen2", models.Kind("words"), seed, os.path.join(folder, "qwen2.served"), words=2500)
+        shutil.copy(os.path.join(ROOT, "tests/parity/templates/qwen2_5.jinja"), f"{model.folder}/chat_template.jinja")
+        compare_serve.compare(report, tandem, model, tandem.binary)
 
 
 def parse_options() -> argparse.Namespace:

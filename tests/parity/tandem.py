@@ -18,6 +18,10 @@ class Tandem:
         self._folder = folder
         self._help = {}
 
+    @property
+    def binary(self) -> str:
+        return self._binary
+
     def ready(self) -> None:
         """Raises TandemError when there is no such program. launch/tandem builds it first, which may take minutes."""
         try:
