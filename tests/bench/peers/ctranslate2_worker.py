@@ -1,12 +1,12 @@
 """CTranslate2."""
+import json
 import os
-import time
 
 import ctranslate2
 
 import serve
 
-# What its computation is called there; the type that it is stored in.
+# The type that it computes in, and the type that the weights are stored in.
 TYPES = {"float32": ("float32", "float32"), "bf16": ("bfloat16", "bfloat16"), "int8": ("int8", "int8")}
 
 
@@ -31,26 +31,25 @@ def load(folder, precision):
 
     def measure(request):
         ctranslate2.set_random_seed(request["seed"])
-        came = [0] * request["new"]  # when the last sequence's token of each step came
+        came = [None] * request["new"]  # when the last sequence's token of each step came
 
         def on_token(result):
-            came[result.step] = time.perf_counter()
+            came[result.step] = serve.now()
             return False
 
         texts = [[words[i] for i in prompt] for prompt in serve.prompts(request, vocabulary)]
-        start = time.perf_counter()
+        start = serve.now()
         results = generator.generate_batch(
             texts, max_length=request["new"], min_length=request["new"], sampling_topk=0, sampling_temperature=1,
             include_prompt_in_result=False, return_scores=True, callback=on_token)
         if any(len(result.sequences_ids[0]) != request["new"] for result in results):
             raise RuntimeError("a sequence ended early")
-        return serve.decoded(request, start, came[0], came[-1])
+        return serve.decoded(request["batch"] * (request["new"] - 1), start, came[0], came[-1])
 
     return f"ctranslate2 {ctranslate2.__version__}", f"computes in {generator.compute_type}", measure
 
 
 def words_of(folder):
-    import json
     with open(os.path.join(folder, "vocabulary.json"), encoding="utf-8") as file:
         return json.load(file)
 

@@ -1,7 +1,6 @@
 """llama.cpp, built for this processor, by the C functions that llama-cpp-python wraps."""
 import json
 import os
-import time
 
 import numpy
 
@@ -114,12 +113,12 @@ def generate(llama_cpp, context, batch, request, vocabulary):
         logits = llama_cpp.llama_get_logits(context)
         return draw(numpy.ctypeslib.as_array(logits, (sequences, vocabulary)), chance)
 
-    start = time.perf_counter()
+    start = serve.now()
     ids, _ = step(serve.prompts(request, vocabulary), 0)
-    first = time.perf_counter()
+    first = serve.now()
     for position in range(request["prompt"], request["prompt"] + request["new"] - 1):
         ids, _ = step(ids[:, None], position)
-    return serve.decoded(request, start, first, time.perf_counter())
+    return serve.decoded(request["batch"] * (request["new"] - 1), start, first, serve.now())
 
 
 def draw(logits, chance):

@@ -4,13 +4,15 @@
 there. `serve` loads it, prints {"ready": true, "engine": NAME AND VERSION, "note": ...} and answers each line of stdin:
     {"batch": 8, "prompt": 16, "new": 128, "seed": 3}
 with one line
-    {"tokens": 1016, "seconds": 0.6, "prefill_seconds": 0.01}     or     {"error": "..."}
+    {"tokens": 1016, "seconds": 0.6, "cpu_seconds": 0.6, "prefill_seconds": 0.01}     or     {"error": "..."}
 Seconds run from the first new token of the whole batch to the last one, and tokens are those in between: for each
-sequence all but the first. Every token is drawn at temperature 1 from the whole distribution.
+sequence all but the first. CPU seconds are those of all the process's threads in that time. Every token is drawn at
+temperature 1 from the whole distribution, and its log-probability is computed.
 """
 import json
 import os
 import sys
+import time
 
 import numpy
 
@@ -26,9 +28,15 @@ def config(folder):
         return json.load(file)
 
 
-def decoded(request, start, first, last):
-    """The answer when the batch's prefill began at `start`, and its tokens came between `first` and `last`."""
-    return {"tokens": request["batch"] * (request["new"] - 1), "seconds": last - first, "prefill_seconds": first - start}
+def now():
+    """The time of the clock, and of the processor."""
+    return time.perf_counter(), time.process_time()
+
+
+def decoded(tokens, start, first, last):
+    """The answer when the batch's prefill began at `start`, and `tokens` tokens came after `first` until `last`."""
+    return {"tokens": tokens, "seconds": last[0] - first[0], "cpu_seconds": last[1] - first[1],
+            "prefill_seconds": first[0] - start[0]}
 
 
 def main(load, convert=None):

