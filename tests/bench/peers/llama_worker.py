@@ -79,6 +79,9 @@ def load(folder, precision):
         parameters.n_seq_max = sequences
         parameters.n_ctx = sequences * -(-length // 256) * 256
         parameters.n_batch = parameters.n_ubatch = max(512, sequences * request["prompt"])
+        if precision == "float32":  # faster than the defaults, which are as fast or faster with bf16
+            parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+            parameters.type_k = parameters.type_v = llama_cpp.GGML_TYPE_F32
         parameters.n_threads = parameters.n_threads_batch = 1
         context = llama_cpp.llama_init_from_model(model, parameters)
         batch = llama_cpp.llama_batch_init(parameters.n_batch, 0, 1)

