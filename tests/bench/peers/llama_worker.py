@@ -125,7 +125,8 @@ def generate(llama_cpp, context, batch, request, vocabulary):
 
 
 def draw(logits, chance):
-    """Draws from softmax(logits): first a block of 64 tokens, then one of it. [sequences], and the log-probabilities."""
+    """Tokens drawn from softmax(logits) [sequences, vocabulary], first a block of 64 and then one of it, and their
+    log-probabilities [sequences]."""
     rows = numpy.arange(len(logits))
     shifted = logits - logits.max(1, keepdims=True)
     blocks = numpy.exp(shifted).reshape(len(logits), -1, 64)
