@@ -25,7 +25,8 @@ def render(title, engines, batches, cells, limits):
         lines.append(row("Tandem's share of limits", [share_text(mine[b], b, limits) for b in batches]))
         lines.append(row("fastest peer's share", [share_text(fastest[b], b, limits) for b in batches]))
         lines.append(f"limits of one thread: {limits['gflops']:.0f} GFLOP/s (F), "
-                     f"{limits['gbytes_per_second']:.1f} GB/s (B); {limits['flops_per_token'] / 1e6:.1f} MFLOP a token, "
+                     f"{limits['gbytes_per_second']:.1f} GB/s (B); "
+                     f"{limits['flops_per_token'] / 1e6:.1f} MFLOP a token, "
                      f"{limits['bytes_per_step'] / 1e6:.1f} MB a step; * marks the nearer limit")
     lines += [f"[{number}] {reason}" for number, reason in enumerate(reasons, 1)]
     return "\n".join(lines)
