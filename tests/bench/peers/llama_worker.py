@@ -67,8 +67,11 @@ def gguf_name(name):
 def load(folder, precision):
     import llama_cpp
     llama_cpp.llama_backend_init()
-    model = llama_cpp.llama_model_load_from_file(
-        converted(folder, precision).encode(), llama_cpp.llama_model_default_params())
+    parameters = llama_cpp.llama_model_default_params()
+    features = llama_cpp.llama_print_system_info().decode()
+    # This release repacks 8-bit weights, and where there is AMX llama_decode then ends in a segmentation fault.
+    parameters.use_extra_bufts = not (precision == "int8" and "AMX_INT8 = 1" in features)
+    model = llama_cpp.llama_model_load_from_file(converted(folder, precision).encode(), parameters)
     if not model:
         raise RuntimeError("llama.cpp cannot load the model")
     vocabulary = serve.config(folder)["vocab_size"]
@@ -91,7 +94,6 @@ def load(folder, precision):
             llama_cpp.llama_batch_free(batch)
             llama_cpp.llama_free(context)
 
-    features = llama_cpp.llama_print_system_info().decode()
     return (f"llama.cpp of llama-cpp-python {llama_cpp.__version__}",
             " ".join(part.split("=")[0].strip() for part in features.split("|") if "= 1" in part), measure)
 
