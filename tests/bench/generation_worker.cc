@@ -1,8 +1,8 @@
 // Tandem's part in tests/bench/generation_peers: an engine that generates when a line on standard input asks for it.
 //   generation_worker MODEL_FOLDER float32|bf16|int8
-// {"batch": 8, "prompt": 16, "new": 128, "seed": 3} is answered by {"tokens": .., "seconds": .., "prefill_seconds":
-// ..}: the steps in which all sequences of the batch are decoded, and the time before them. {"limits": true} is
-// answered by what this processor can do at most, on one thread.
+// {"batch": 8, "prompt": 16, "new": 128, "seed": 3} asks for that many sequences; the answer is about the steps in
+// which all of them are decoded: {"tokens": .., "seconds": .., "cpu_seconds": .., "prefill_seconds": ..}, the last of
+// what came before. {"limits": true} asks what this processor can do at most, on one thread.
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -17,6 +17,7 @@
 #include "policy/files/model_folder.h"
 #include "rollout/engine/decoder.h"
 #include "rollout/engine/engine.h"
+#include "tests/bench/cpu_time.h"
 #include "tests/bench/generation_peak.h"
 
 namespace tandem {
@@ -49,15 +50,18 @@ json Generate(Engine& engine, const ModelConfig& shape, const json& ask) {
   }
   const double start = Now();
   while (begun < batch) engine.Step();
-  const double decoding = Now();
-  double end = decoding;
+  const double decoding = Now(), computed = CpuTime();
+  double end = decoding, computed_end = computed;
   int64_t generated = 0;
   while (ended == 0) {
     generated += engine.Step();
-    end = Now();
+    end = Now(), computed_end = CpuTime();
   }
   while (ended < batch) engine.Step();
-  return {{"tokens", generated}, {"seconds", end - decoding}, {"prefill_seconds", decoding - start}};
+  return {{"tokens", generated},
+          {"seconds", end - decoding},
+          {"cpu_seconds", computed_end - computed},
+          {"prefill_seconds", decoding - start}};
 }
 
 // Of the linear layers and the head; attention to a short context is little beside them.
