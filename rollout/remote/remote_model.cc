@@ -21,6 +21,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr size_t kLongestAnswer = 16 << 20;  // bytes
+constexpr double kMargin_s = 0.02;
 constexpr double kConnect_s = 10;
 
 std::chrono::microseconds Micros(double seconds) {
@@ -135,8 +136,9 @@ RemoteReply RemoteModel::Ask(const RemoteQuestion& question, const std::function
     if (left_s <= 0) break;
     httplib::Client client(url_.origin);
     client.set_connection_timeout(Micros(std::min(kConnect_s, left_s)));
-    client.set_read_timeout(Micros(left_s));
-    client.set_write_timeout(Micros(left_s));
+    // A little more than is left: whoever waited in vain then finds that the time is over.
+    client.set_read_timeout(Micros(left_s + kMargin_s));
+    client.set_write_timeout(Micros(left_s + kMargin_s));
     client.set_tcp_nodelay(true);
     if (!key_.empty()) client.set_bearer_token_auth(key_);
     std::string body;
