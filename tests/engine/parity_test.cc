@@ -158,8 +158,10 @@ TEST_P(ParityTest, FewerBitsCostWhatTheyMust) {
   auto aten = MakeAtenDecoder(GetParam().shape, CachePages(64, kTurns), "cpu", /*bf16=*/true);
   ASSERT_TRUE(aten.ok()) << aten.status();
   const double reference = mean_mismatch(**aten);
-  const double bf16 = mean_mismatch(*MakeCpuDecoder(GetParam().shape, CachePages(64, kTurns), kernels::WeightType::kBf16));
-  const double int8 = mean_mismatch(*MakeCpuDecoder(GetParam().shape, CachePages(64, kTurns), kernels::WeightType::kInt8));
+  const double bf16 =
+      mean_mismatch(*MakeCpuDecoder(GetParam().shape, CachePages(64, kTurns), kernels::WeightType::kBf16));
+  const double int8 =
+      mean_mismatch(*MakeCpuDecoder(GetParam().shape, CachePages(64, kTurns), kernels::WeightType::kInt8));
   RecordProperty("aten_bf16_nats", std::to_string(reference));
   RecordProperty("bf16_nats", std::to_string(bf16));
   RecordProperty("int8_nats", std::to_string(int8));
