@@ -19,7 +19,7 @@ void WeightWatch::HeardOf(const std::string& policy, const proto::Version& versi
 
 void WeightWatch::Fetch() {
   for (auto& [name, policy] : policies_) {
-    if (!policy.heard || policy.fetching) continue;
+    if (!policy.heard || policy.fetching || policy.installing) continue;
     const auto found = cast_->engines().find(name);
     if (found == cast_->engines().end()) continue;  // plays no role here
     const Engine& engine = *found->second;
@@ -39,13 +39,13 @@ void WeightWatch::Fetch() {
 }
 
 absl::Status WeightWatch::Install(const WeightsArrived& weights, double now) {
-  policies_[weights.policy].fetching = false;
+  Policy& policy = policies_[weights.policy];
+  policy.fetching = false;
   HeardOf(weights.policy, weights.version);
   const auto found = cast_->engines().find(weights.policy);
   if (found == cast_->engines().end()) return absl::OkStatus();
   Engine& engine = *found->second;
   const VersionId version{weights.version.incarnation(), weights.version.number()};
-  const bool replaces = engine.has_weights();
   if (engine.has_weights() && version <= engine.version()) return absl::OkStatus();
   const std::string what = absl::StrCat("weights of ", weights.policy, " ", version.incarnation, "-", version.number);
   if (weights.bytes.size() % sizeof(float) != 0) {
@@ -53,15 +53,30 @@ absl::Status WeightWatch::Install(const WeightsArrived& weights, double now) {
   }
   std::vector<float> flat(weights.bytes.size() / sizeof(float));
   std::memcpy(flat.data(), weights.bytes.data(), weights.bytes.size());
-  TANDEM_RETURN_IF_ERROR(Annotate(engine.Install(version, flat), what));
-  ++installed_;
-  if (replaces) {
-    auto& [sum, count] = lags_[weights.policy];
-    sum += now - weights.published_s;
+  policy.installing = true;
+  policy.replaces = engine.has_weights();
+  policy.published_s = weights.published_s;
+  TANDEM_RETURN_IF_ERROR(Annotate(engine.InstallOverSteps(version, std::move(flat)), what));
+  return Settle(now).status();
+}
+
+absl::StatusOr<bool> WeightWatch::Settle(double now) {
+  bool any = false;
+  for (auto& [name, policy] : policies_) {
+    if (!policy.installing) continue;
+    const Engine& engine = *cast_->engines().at(name);
+    if (engine.installing()) continue;
+    TANDEM_RETURN_IF_ERROR(Annotate(engine.install_status(), absl::StrCat("weights of ", name)));
+    policy.installing = false;
+    any = true;
+    ++installed_;
+    LogDebug("installed ", name, " ", engine.version().incarnation, "-", engine.version().number);
+    if (!policy.replaces) continue;
+    auto& [sum, count] = lags_[name];
+    sum += now - policy.published_s;
     ++count;
   }
-  LogDebug("installed ", what);
-  return absl::OkStatus();
+  return any;
 }
 
 std::map<std::string, double> WeightWatch::TakePublishLags() {

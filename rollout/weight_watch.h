@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "exchange/link.h"
 #include "rollout/cast.h"
 
@@ -23,9 +24,12 @@ class WeightWatch {
   // Asks for weights newer than the engines', where there are any that are not on their way.
   void Fetch();
 
-  // Installs; live turns go on with the new weights at the next step. kInvalidArgument: not the size of the policy's
-  // model.
+  // Begins to install; live turns go on with the new weights a few steps later, without a pause. kInvalidArgument: not
+  // the size of the policy's model.
   absl::Status Install(const WeightsArrived& weights, double now);
+
+  // Takes note of the versions that are in force since; true: there were some.
+  absl::StatusOr<bool> Settle(double now);
 
   // By policy, the mean time from a version's publishing to its installation here, over the versions that were
   // installed since the last call in place of an older one.
@@ -38,6 +42,9 @@ class WeightWatch {
     bool heard = false;
     VersionId newest;
     bool fetching = false;
+    bool installing = false;  // what was fetched is in the engine, but not in force yet
+    bool replaces = false;    // an older version
+    double published_s = 0;
   };
 
   Cast* const cast_;

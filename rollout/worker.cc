@@ -44,6 +44,8 @@ class Worker {
       AskForTickets();
       TANDEM_RETURN_IF_ERROR(StartGroups());
       if (cast_.Step() > 0) clock_.Spend(run_.config.durations().decode_step_s());
+      TANDEM_ASSIGN_OR_RETURN(const bool settled, weights_.Settle(clock_.Now()));
+      can_go_on_ |= settled;
       TANDEM_RETURN_IF_ERROR(cast_.RemoteStatus());
       TANDEM_RETURN_IF_ERROR(CollectGroups());
       SubmitGroups();

@@ -197,7 +197,9 @@ absl::StatusOr<VersionId> GenerationService::Install(std::span<const float> weig
   const bool posted = Post([&] {
     VersionId next = engine_->version();
     ++next.number;
-    const absl::Status status = engine_->Install(next, weights);
+    absl::Status status = engine_->InstallOverSteps(next, std::vector<float>(weights.begin(), weights.end()));
+    while (engine_->installing()) engine_->Step();  // the others' tokens go on
+    status.Update(engine_->install_status());
     installed = status.ok() ? absl::StatusOr<VersionId>(next) : status;
     done.Notify();
   });

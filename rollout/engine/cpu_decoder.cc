@@ -49,9 +49,13 @@ class CpuDecoder final : public Decoder {
   int64_t pages() const override { return cache_.pages(); }
   void Use(int32_t set) override {
     while (sets_.size() <= static_cast<size_t>(set)) sets_.push_back(std::make_unique<PackedWeights>(config_, type_));
-    weights_ = sets_[set].get();
+    weights_ = sets_[static_cast<size_t>(set)].get();
   }
-  absl::Status Load(std::span<const float> weights) override { return weights_->Load(weights); }
+  absl::Status Load(std::span<const float> weights) override { return weights_->Load(weights, 0, 1); }
+  absl::Status LoadPart(int32_t set, std::span<const float> weights, int64_t part, int64_t parts) override {
+    Use(set);
+    return weights_->Load(weights, part, parts);
+  }
   void CopyPage(int32_t from, int32_t to) override { cache_.Copy(from, to); }
 
   void Run(std::span<const DecodeRow> rows, std::span<SampledToken> sampled) override {

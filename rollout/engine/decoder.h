@@ -58,6 +58,14 @@ class Decoder {
   // Packs flat weights (ParameterLayout's order). Exclusive with Run.
   virtual absl::Status Load(std::span<const float> weights) = 0;
 
+  // Part `part` of `parts` of a Load into `set`; parts come in ascending order, and after the last one the set is
+  // loaded. Runs of other sets may come in between. The set in use is another afterwards. By default all is loaded in
+  // the last part.
+  virtual absl::Status LoadPart(int32_t set, std::span<const float> weights, int64_t part, int64_t parts) {
+    Use(set);
+    return part + 1 == parts ? Load(weights) : absl::OkStatus();
+  }
+
   // Reads in `rows`; several rows of one sequence come in ascending, gapless positions. `sampled` has one entry for
   // each row with `sample`, in their order.
   virtual void Run(std::span<const DecodeRow> rows, std::span<SampledToken> sampled) = 0;

@@ -13,6 +13,8 @@ namespace tandem {
 namespace {
 
 constexpr int kPlaceBits = 24;
+// Of new weights, one before each step: packing a sixteenth takes less time than a step of a few rows.
+constexpr int64_t kInstallParts = 16;
 
 std::string Name(VersionId version) { return absl::StrCat("version ", version.incarnation, ".", version.number); }
 
@@ -60,29 +62,69 @@ void Engine::Cancel(RequestId id) {
 
 absl::Status Engine::Install(VersionId version, std::span<const float> weights) {
   TANDEM_CHECK(!stepping_);
+  PackIncoming(kInstallParts);
+  if (has_weights_ && version == version_) return absl::OkStatus();
+  TANDEM_RETURN_IF_ERROR(CheckNew(version, weights.size()));
+  has_weights_ = true;
+  version_ = version;
+  DropOldVersions();  // now, so that the oldest one's memory is used
+  const int32_t set = TakeSet();
+  decoder_->Use(set);
+  TANDEM_RETURN_IF_ERROR(decoder_->Load(weights));
+  PutInForce(version, set);
+  return absl::OkStatus();
+}
+
+absl::Status Engine::InstallOverSteps(VersionId version, std::vector<float> weights) {
+  TANDEM_CHECK(!stepping_);
+  if (live_ == 0 || !has_weights_) return Install(version, weights);
+  PackIncoming(kInstallParts);
+  if (version == version_) return absl::OkStatus();
+  TANDEM_RETURN_IF_ERROR(CheckNew(version, weights.size()));
+  incoming_ = {version, std::move(weights), TakeSet()};
+  return absl::OkStatus();
+}
+
+absl::Status Engine::CheckNew(VersionId version, size_t weights) const {
   if (has_weights_ && version < version_) {
     return absl::FailedPreconditionError(absl::StrCat(Name(version), " is older than the installed ", Name(version_)));
   }
-  if (has_weights_ && version == version_) return absl::OkStatus();
   const int64_t expected = ParameterCount(decoder_->config());
-  if (static_cast<int64_t>(weights.size()) != expected) {
-    return absl::InvalidArgumentError(absl::StrCat(weights.size(), " weights; the model has ", expected));
-  }
-  has_weights_ = true;
-  version_ = version;
-  DropOldVersions();
+  if (static_cast<int64_t>(weights) == expected) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(weights, " weights; the model has ", expected));
+}
+
+int32_t Engine::TakeSet() {
   if (free_sets_.empty()) free_sets_.push_back(sets_made_++);
-  decoder_->Use(free_sets_.back());
-  TANDEM_RETURN_IF_ERROR(decoder_->Load(weights));
-  sets_[version] = {free_sets_.back()};
+  const int32_t set = free_sets_.back();
   free_sets_.pop_back();
-  if (options_.on_swap == KeyValues::kKeep) return absl::OkStatus();
+  return set;
+}
+
+// Up to so many more parts of what is on its way, if anything is.
+void Engine::PackIncoming(int64_t parts) {
+  for (; incoming_ && parts > 0; --parts) {
+    install_status_ = decoder_->LoadPart(incoming_->set, incoming_->weights, incoming_->parts, kInstallParts);
+    if (!install_status_.ok()) {
+      free_sets_.push_back(incoming_->set);
+      incoming_.reset();
+    } else if (++incoming_->parts == kInstallParts) {
+      version_ = incoming_->version;
+      DropOldVersions();
+      PutInForce(version_, incoming_->set);
+      incoming_.reset();
+    }
+  }
+}
+
+void Engine::PutInForce(VersionId version, int32_t set) {
+  sets_[version] = {set};
+  if (options_.on_swap == KeyValues::kKeep) return;
   for (const RequestId id : active_) {
     Turn* turn = Find(id);
     if (turn == nullptr || !turn->active || turn->sequence.names_readers()) continue;
     Restart(*turn);
   }
-  return absl::OkStatus();
 }
 
 // All but the newest `keep_` (there is a newer one now) and those that live turns name.
@@ -102,6 +144,7 @@ void Engine::DropOldVersions() {
 int64_t Engine::Step() {
   TANDEM_CHECK(!stepping_);
   if (!has_weights_) return 0;
+  PackIncoming(live_ > 0 ? 1 : kInstallParts);
   stepping_ = true;
   int64_t generated = 0;
   if (with_deadline_ > 0) EndOverdue();

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -68,6 +69,13 @@ class Engine {
   // again: nothing happens. kInvalidArgument: not the model's number of weights.
   absl::Status Install(VersionId version, std::span<const float> weights);
 
+  // The same without a pause: the weights are packed in parts, one before each of the next steps, and are in force when
+  // they are whole, at once where no turn is live. Those that were still on their way come into force first. Errors as
+  // for Install; what goes wrong later is in install_status().
+  absl::Status InstallOverSteps(VersionId version, std::vector<float> weights);
+  bool installing() const { return incoming_.has_value(); }
+  const absl::Status& install_status() const { return install_status_; }
+
   // From the next Install on, keeps so many versions behind the newest for turns that name them (at first 0). A version
   // that a live turn names is kept in any case.
   void Keep(uint32_t behind) { keep_ = behind; }
@@ -116,6 +124,18 @@ class Engine {
     uint32_t turns = 0;  // live ones that name it
   };
 
+  // A version that is on its way: its weights, and how many parts of them are packed.
+  struct Incoming {
+    VersionId version;
+    std::vector<float> weights;
+    int32_t set;
+    int64_t parts = 0;
+  };
+
+  absl::Status CheckNew(VersionId version, size_t weights) const;
+  int32_t TakeSet();
+  void PackIncoming(int64_t parts);
+  void PutInForce(VersionId version, int32_t set);
   Turn* Find(RequestId id);
   void EndOverdue();
   void Admit();
@@ -139,6 +159,8 @@ class Engine {
   std::map<VersionId, WeightSet> sets_;
   std::vector<int32_t> free_sets_ = {0};
   int32_t sets_made_ = 1;
+  std::optional<Incoming> incoming_;
+  absl::Status install_status_;
 
   std::vector<std::unique_ptr<Turn>> pool_;
   std::vector<uint32_t> free_places_;

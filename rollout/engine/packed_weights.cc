@@ -14,25 +14,72 @@ namespace {
 
 constexpr int64_t kSmallVocabulary = 128;
 
-// Hands out the tensors of flat weights one after the other, in ParameterLayout's order.
-class Reader {
+// Walks over the tensors of flat weights, in ParameterLayout's order, and packs those numbers of them that belong to
+// one of equal parts: panel by panel, and small tensors as a whole.
+class Packer {
  public:
-  explicit Reader(const float* weights) : at_(weights) {}
-  const float* Take(int64_t size) {
-    const float* tensor = at_;
-    at_ += size;
-    return tensor;
-  }
+  // `total`: numbers that are walked over.
+  Packer(const float* weights, int64_t total, int64_t part, int64_t parts)
+      : at_(weights), from_(total * part / parts), to_(part + 1 == parts ? INT64_MAX : total * (part + 1) / parts) {}
+
   // `to` may be null: the model has no such tensor.
   void Copy(int64_t size, float* to) {
-    if (to != nullptr) std::copy_n(Take(size), size, to);
+    if (to == nullptr) return;
+    Each(1, size, [&](int64_t, int64_t) { std::copy_n(at_, size, to); });
+    at_ += size;
   }
-  void Pack(kernels::PackedLinear& layer) {
-    kernels::Pack(layer.type, Take(layer.out * layer.in), layer.out, layer.in, const_cast<void*>(layer.data));
+  void Round(int64_t size, uint16_t* to) {
+    constexpr int64_t kStep = 4096;
+    Each((size + kStep - 1) / kStep, kStep, [&](int64_t first, int64_t last) {
+      kernels::RoundToBf16(at_ + first * kStep, std::min(last * kStep, size) - first * kStep, to + first * kStep);
+    });
+    at_ += size;
   }
+  void Pack(const kernels::PackedLinear& layer) {
+    constexpr int64_t kOutputs = kernels::kPanelColumns;
+    const int64_t panel = kernels::PackedBytes(layer.type, kOutputs, layer.in);
+    Each((layer.out + kOutputs - 1) / kOutputs, kOutputs * layer.in, [&](int64_t first, int64_t last) {
+      kernels::Pack(layer.type, at_ + first * kOutputs * layer.in,
+                    std::min(last * kOutputs, layer.out) - first * kOutputs, layer.in, Bytes(layer) + first * panel);
+    });
+    at_ += layer.out * layer.in;
+  }
+  void PackGateUp(const kernels::PackedLinear& layer) {
+    constexpr int64_t kOutputs = kernels::kPanelColumns / 2;
+    const int64_t panel = kernels::PackedGateUpBytes(layer.type, kOutputs, layer.in), size = layer.out * layer.in;
+    Each((layer.out + kOutputs - 1) / kOutputs, 2 * kOutputs * layer.in, [&](int64_t first, int64_t last) {
+      const float* gate = at_ + first * kOutputs * layer.in;
+      kernels::PackGateUp(layer.type, gate, gate + size, std::min(last * kOutputs, layer.out) - first * kOutputs,
+                          layer.in, Bytes(layer) + first * panel);
+    });
+    at_ += 2 * size;
+  }
+  void PackGateUpBias(int64_t size, float* to) {
+    if (to == nullptr) return;
+    Each(1, 2 * size, [&](int64_t, int64_t) { kernels::PackGateUpBias(at_, at_ + size, size, to); });
+    at_ += 2 * size;
+  }
+  // Goes back to the embedding, for a head that is tied to it.
+  void Return(const float* weights) { at_ = weights; }
 
  private:
+  static std::byte* Bytes(const kernels::PackedLinear& layer) {
+    return static_cast<std::byte*>(const_cast<void*>(layer.data));
+  }
+  // pack(first, last): those of `count` pieces of `size` numbers that begin within the part.
+  template <class Pack>
+  void Each(int64_t count, int64_t size, const Pack& pack) {
+    const auto index = [&](int64_t number) {
+      return number <= walked_ ? int64_t{0} : std::min(count, (number - walked_ - 1) / size + 1);
+    };
+    const int64_t first = index(from_), last = index(to_);
+    if (first < last) pack(first, last);
+    walked_ += count * size;
+  }
+
   const float* at_;
+  const int64_t from_, to_;
+  int64_t walked_ = 0;
 };
 
 }  // namespace
@@ -82,43 +129,37 @@ void PackedWeights::LayOut() {
   if (c.vocabulary <= kSmallVocabulary) first_projections_ = TakeFloats(c.vocabulary * projection_width_);
 }
 
-absl::Status PackedWeights::Load(std::span<const float> weights) {
+absl::Status PackedWeights::Load(std::span<const float> weights, int64_t part, int64_t parts) {
   const ModelConfig& c = config_;
   if (static_cast<int64_t>(weights.size()) != ParameterCount(c)) {
     return absl::InvalidArgumentError(
         absl::StrCat("weights of ", weights.size(), " numbers for a model of ", ParameterCount(c)));
   }
-  Reader reader(weights.data());
-  const float* embedding = reader.Take(c.vocabulary * c.hidden);
+  const int64_t tied = c.tied_head ? c.vocabulary * c.hidden : 0;  // packed beside the embedding
+  Packer packer(weights.data(), static_cast<int64_t>(weights.size()) + tied, part, parts);
   if (type_ == kernels::WeightType::kFloat32) {
-    std::copy_n(embedding, c.vocabulary * c.hidden, static_cast<float*>(embedding_));
+    packer.Copy(c.vocabulary * c.hidden, static_cast<float*>(embedding_));
   } else {
-    kernels::RoundToBf16(embedding, c.vocabulary * c.hidden, static_cast<uint16_t*>(embedding_));
+    packer.Round(c.vocabulary * c.hidden, static_cast<uint16_t*>(embedding_));
   }
   for (LayerWeights& layer : layers_) {
-    reader.Copy(c.hidden, layer.attention_norm);
-    reader.Pack(layer.qkv);  // q_proj, k_proj and v_proj lie one after the other
-    reader.Copy(projection_width_, layer.qkv_bias);
-    reader.Copy(c.head_size(), layer.q_norm);
-    reader.Copy(c.head_size(), layer.k_norm);
-    reader.Pack(layer.o);
-    reader.Copy(c.hidden, layer.o_bias);
-    reader.Copy(c.hidden, layer.mlp_norm);
-    const float* gate = reader.Take(c.intermediate * c.hidden);
-    const float* up = reader.Take(c.intermediate * c.hidden);
-    kernels::PackGateUp(type_, gate, up, c.intermediate, c.hidden, const_cast<void*>(layer.gate_up.data));
-    if (c.mlp_bias) {
-      const float* gate_bias = reader.Take(c.intermediate);
-      const float* up_bias = reader.Take(c.intermediate);
-      kernels::PackGateUpBias(gate_bias, up_bias, c.intermediate, layer.gate_up_bias);
-    }
-    reader.Pack(layer.down);
-    reader.Copy(c.hidden, layer.down_bias);
+    packer.Copy(c.hidden, layer.attention_norm);
+    packer.Pack(layer.qkv);  // q_proj, k_proj and v_proj lie one after the other
+    packer.Copy(projection_width_, layer.qkv_bias);
+    packer.Copy(c.head_size(), layer.q_norm);
+    packer.Copy(c.head_size(), layer.k_norm);
+    packer.Pack(layer.o);
+    packer.Copy(c.hidden, layer.o_bias);
+    packer.Copy(c.hidden, layer.mlp_norm);
+    packer.PackGateUp(layer.gate_up);
+    packer.PackGateUpBias(c.intermediate, layer.gate_up_bias);
+    packer.Pack(layer.down);
+    packer.Copy(c.hidden, layer.down_bias);
   }
-  reader.Copy(c.hidden, final_norm_);
-  if (c.tied_head) reader = Reader(weights.data());
-  reader.Pack(head_);
-  if (has_first_projections()) ProjectVocabulary();
+  packer.Copy(c.hidden, final_norm_);
+  if (c.tied_head) packer.Return(weights.data());
+  packer.Pack(head_);
+  if (part + 1 == parts && has_first_projections()) ProjectVocabulary();
   return absl::OkStatus();
 }
 

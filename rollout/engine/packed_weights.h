@@ -30,8 +30,9 @@ class PackedWeights {
   PackedWeights(const PackedWeights&) = delete;
   PackedWeights& operator=(const PackedWeights&) = delete;
 
-  // From flat weights in ParameterLayout's order. kInvalidArgument: another number of them than the model has.
-  absl::Status Load(std::span<const float> weights);
+  // Part `part` of `parts` of the packing of flat weights in ParameterLayout's order; they are whole after the last.
+  // kInvalidArgument: another number of them than the model has.
+  absl::Status Load(std::span<const float> weights, int64_t part, int64_t parts);
 
   // A token's embedding, [hidden].
   void Embed(int64_t token, float* to) const;

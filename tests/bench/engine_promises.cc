@@ -65,7 +65,7 @@ GenerateRequest Request(const ModelConfig& config, int64_t prompt, int64_t outpu
   return request;
 }
 
-// Steps with and without new weights before them, in turn.
+// Generates while new weights come again and again, as a worker installs them.
 void WeightUpdates(const char* name, const ModelConfig& config, WeightType type, int64_t batch) {
   const std::vector<float> weights[2] = {RandomWeights(config, 1), RandomWeights(config, 2)};
   Engine engine(MakeCpuDecoder(config, CachePages(config.context, batch), type), EngineOptions{.max_batch = batch});
@@ -78,25 +78,31 @@ void WeightUpdates(const char* name, const ModelConfig& config, WeightType type,
     }
   };
   fill();
-  for (int i = 0; i < 20; ++i) engine.Step();
-  std::vector<double> steps, pauses;
+  for (int i = 0; i < 40; ++i) engine.Step();  // all are being decoded
+  std::vector<double> quiet, updating;
   const uint64_t rows = engine.rows_run(), tokens = engine.tokens_generated();
-  for (uint32_t version = 1; version <= 120; ++version) {
-    for (int i = 0; i < 2; ++i) {
-      const double start = Now();
-      engine.Step();
-      steps.push_back(Now() - start);
-    }
+  const auto step = [&](std::vector<double>& times) {
     const double start = Now();
-    TANDEM_CHECK(engine.Install({1, version}, weights[version % 2]).ok());
-    pauses.push_back(Now() - start);
+    engine.Step();
+    times.push_back(Now() - start);
+  };
+  for (uint32_t version = 1; version <= 10; ++version) {
+    for (int i = 0; i < 16; ++i) step(quiet);
+    const double start = Now();
+    TANDEM_CHECK(engine.InstallOverSteps({1, version}, weights[version % 2]).ok());
+    const double handed = Now() - start;
+    for (bool first = true; engine.installing(); first = false) {
+      step(updating);
+      if (first) updating.back() += handed;
+    }
   }
-  const double step = Percentile(steps, 0.5);
+  const double without = Percentile(quiet, 0.5);
   std::printf(
-      "%s, batch %d: a decode step takes %.2f ms; new weights stop it for %.2f ms (median), %.2f ms (p99): "
-      "%.2f steps; %.2f rows read in a token\n",
-      name, static_cast<int>(batch), 1e3 * step, 1e3 * Percentile(pauses, 0.5), 1e3 * Percentile(pauses, 0.99),
-      Percentile(pauses, 0.99) / step,
+      "%s, batch %d: a step takes %.2f ms (median; p99 %.2f); while new weights come %.2f ms (median; p99 %.2f): "
+      "a pause of %.2f steps (median), %.2f (p99, of %.2f without); %.2f rows read in a token\n",
+      name, static_cast<int>(batch), 1e3 * without, 1e3 * Percentile(quiet, 0.99), 1e3 * Percentile(updating, 0.5),
+      1e3 * Percentile(updating, 0.99), Percentile(updating, 0.5) / without - 1,
+      Percentile(updating, 0.99) / without - 1, Percentile(quiet, 0.99) / without - 1,
       static_cast<double>(engine.rows_run() - rows) / static_cast<double>(engine.tokens_generated() - tokens));
 }
 

@@ -269,6 +269,73 @@ TEST_F(EngineTest, SwapInMidTurnKeepsTheCacheAndStampsEveryToken) {
   Replay(config_).Check(turn, results_[0]);
 }
 
+// New weights that come over steps: every step gives a token, the version changes once, and what it writes is what
+// the same weights write that were installed at once, in every type of weights and with shapes that fill no panel.
+TEST_F(EngineTest, NewWeightsComeOverStepsWithoutAPause) {
+  for (const auto type : {kernels::WeightType::kFloat32, kernels::WeightType::kBf16, kernels::WeightType::kInt8}) {
+    for (const bool tied : {true, false}) {
+      config_.tied_head = tied;
+      Make(4, 4, type);
+      requests_.clear(), results_.clear(), ids_.clear();
+      const GenerateRequest turn = Turn({1, 2, 3}, 40);
+      int tokens = 0;
+      Submit(turn, [&](int32_t) { ++tokens; });
+      engine_->Step();
+      ASSERT_TRUE(engine_->InstallOverSteps({1, 1}, WeightsOf(config_, {1, 1})).ok());
+      EXPECT_TRUE(engine_->installing());
+      EXPECT_EQ(engine_->version(), (VersionId{1, 0}));
+      while (engine_->installing()) {
+        const int before = tokens;
+        EXPECT_EQ(engine_->Step(), 1);
+        EXPECT_EQ(tokens, before + 1);
+      }
+      EXPECT_TRUE(engine_->install_status().ok());
+      EXPECT_EQ(engine_->version(), (VersionId{1, 1}));
+      Finish();
+      ASSERT_EQ(results_[0].version_runs.size(), 2u);
+      const auto first = static_cast<int>(results_[0].version_runs[0].count);
+
+      auto at_once = MakeCpuDecoder(config_, CachePages(config_.context, 4), type);
+      Engine other(std::move(at_once), {.max_batch = 4});
+      ASSERT_TRUE(other.Install({1, 0}, WeightsOf(config_, {1, 0})).ok());
+      GenerateResult wanted;
+      int others = 0;
+      ASSERT_TRUE(other
+                      .Submit(
+                          turn, [&](int32_t) { ++others; }, [&](GenerateResult result) { wanted = result; })
+                      .ok());
+      while (others < first) other.Step();
+      ASSERT_TRUE(other.Install({1, 1}, WeightsOf(config_, {1, 1})).ok());
+      while (other.Step() > 0) {
+      }
+      EXPECT_EQ(results_[0].output, wanted.output);
+      EXPECT_EQ(results_[0].model_logprobs, wanted.model_logprobs);
+    }
+  }
+}
+
+TEST_F(EngineTest, WeightsOnTheirWayComeBeforeNewerOnesAndNeedNoTurns) {
+  Make(4, 4);
+  ASSERT_TRUE(engine_->InstallOverSteps({1, 1}, WeightsOf(config_, {1, 1})).ok());
+  EXPECT_FALSE(engine_->installing()) << "no turn is live";
+  EXPECT_EQ(engine_->version(), (VersionId{1, 1}));
+  engine_->Keep(2);
+  Submit(Turn({1, 2, 3}, 40));
+  engine_->Step();
+  ASSERT_TRUE(engine_->InstallOverSteps({1, 2}, WeightsOf(config_, {1, 2})).ok());
+  ASSERT_TRUE(engine_->InstallOverSteps({1, 3}, WeightsOf(config_, {1, 3})).ok());
+  EXPECT_TRUE(engine_->Holds({1, 2}));
+  EXPECT_EQ(engine_->version(), (VersionId{1, 2}));
+  EXPECT_EQ(engine_->InstallOverSteps({1, 1}, WeightsOf(config_, {1, 1})).code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(engine_->version(), (VersionId{1, 3}));
+  engine_->Step();
+  ASSERT_TRUE(engine_->InstallOverSteps({1, 4}, WeightsOf(config_, {1, 4})).ok());
+  engine_->Cancel(ids_[0]);
+  engine_->Step();
+  EXPECT_EQ(engine_->version(), (VersionId{1, 4})) << "with no turn left it comes into force at once";
+}
+
 TEST_F(EngineTest, VersionsNeverGoBack) {
   Make(4, 4);
   const std::vector<float> weights = WeightsOf(config_, {1, 3});
