@@ -21,6 +21,7 @@
 #include "launch/allocator.h"
 #include "rollout/engine/decoder.h"
 #include "rollout/engine/engine.h"
+#include "tests/bench/random_weights.h"
 
 namespace tandem {
 namespace {
@@ -39,20 +40,6 @@ double ResidentMegabytes() {
   double pages = 0, resident = 0;
   file >> pages >> resident;
   return resident * 4096 / 1e6;
-}
-
-std::vector<float> RandomWeights(const ModelConfig& config, uint64_t seed) {
-  RandomStream random(seed);
-  std::vector<float> weights(static_cast<size_t>(ParameterCount(config)));
-  for (const Parameter& parameter : ParameterLayout(config)) {
-    const bool norm = parameter.shape.size() == 1;
-    const double scale = std::sqrt(3.0 / static_cast<double>(parameter.shape.back()));
-    for (int64_t i = 0; i < parameter.size(); ++i) {
-      weights[static_cast<size_t>(parameter.offset + i)] =
-          norm ? 1 : static_cast<float>(scale * (2 * random.Uniform() - 1));
-    }
-  }
-  return weights;
 }
 
 GenerateRequest Request(const ModelConfig& config, int64_t prompt, int64_t output, RandomStream& random) {

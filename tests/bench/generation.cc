@@ -16,6 +16,7 @@
 #include "tests/bench/cpu_time.h"
 #include "tests/bench/generation_peak.h"
 #include "tests/bench/generation_plain_aten.h"
+#include "tests/bench/random_weights.h"
 
 namespace tandem {
 namespace {
@@ -61,19 +62,6 @@ class MeteredDecoder final : public Decoder {
   std::unique_ptr<Decoder> decoder_;
   Meter* meter_;
 };
-
-std::vector<float> RandomWeights(const ModelConfig& config) {
-  RandomStream random(1);
-  std::vector<float> weights(ParameterCount(config));
-  for (const Parameter& parameter : ParameterLayout(config)) {
-    const bool norm = parameter.shape.size() == 1;
-    const double scale = std::sqrt(3.0 / static_cast<double>(parameter.shape.back()));
-    for (int64_t i = 0; i < parameter.size(); ++i) {
-      weights[parameter.offset + i] = norm ? 1 : static_cast<float>(scale * (2 * random.Uniform() - 1));
-    }
-  }
-  return weights;
-}
 
 struct Measured {
   double seconds = 0, tokens = 0, rows = 0;
@@ -157,7 +145,7 @@ void Report(const char* what, const std::vector<Measured>& rounds, double peak) 
 
 void Compare(const ModelConfig& config, int64_t sequences) {
   constexpr int32_t kLength = 48;
-  const std::vector<float> weights = RandomWeights(config);
+  const std::vector<float> weights = RandomWeights(config, 1);
   std::printf("hidden %d, %d layers, %d heads, intermediate %d, vocabulary %d; %d sequences of %d tokens\n",
               static_cast<int>(config.hidden), static_cast<int>(config.layers), static_cast<int>(config.heads),
               static_cast<int>(config.intermediate), static_cast<int>(config.vocabulary), static_cast<int>(sequences),

@@ -17,6 +17,7 @@
 #include "policy/device.h"
 #include "rollout/engine/cuda_memory.h"
 #include "rollout/engine/decoder.h"
+#include "tests/bench/random_weights.h"
 
 namespace tandem {
 namespace {
@@ -105,20 +106,6 @@ Limits Measure(gpu::Stream stream) {
     Must(gpu::Synchronize(stream));
   });
   return {2.0 * kBytes * kTimes / copy, 2.0 * kSize * kSize * kSize * kTimes / product};
-}
-
-std::vector<float> RandomWeights(const ModelConfig& config) {
-  RandomStream random(1);
-  std::vector<float> weights(static_cast<size_t>(ParameterCount(config)));
-  for (const Parameter& parameter : ParameterLayout(config)) {
-    const bool norm = parameter.shape.size() == 1;
-    const double scale = std::sqrt(3.0 / static_cast<double>(parameter.shape.back()));
-    for (int64_t i = 0; i < parameter.size(); ++i) {
-      weights[static_cast<size_t>(parameter.offset + i)] =
-          norm ? 1 : static_cast<float>(scale * (2 * random.Uniform() - 1));
-    }
-  }
-  return weights;
 }
 
 // Products of the layers for a row, without the head and attention.
@@ -216,7 +203,7 @@ int Run() {
   const Limits limits = Measure(stream);
   std::printf("this GPU: %.0f GB/s copied, %.0f TFLOP/s in a bf16 product of 8192\n", limits.bytes_per_s / 1e9,
               limits.flops / 1e12);
-  Must(decoder->Load(RandomWeights(config)));
+  Must(decoder->Load(RandomWeights(config, 1)));
   for (const int64_t batch : {1, 32, 256}) Decode(*decoder, batch, 512, limits);
   for (const int64_t length : {128, 1024, 4096}) MeasurePrefill(*decoder, length, limits);
   for (const int64_t rows : {256, 4096}) MeasureLogProbs(config, rows, stream, limits);
