@@ -50,8 +50,8 @@ absl::StatusOr<std::unique_ptr<Engine>> LoadEngine(const ModelFolder& folder, co
   const ModelConfig& shape = folder.shape();
   int64_t pages = CachePages(shape.context, options.max_batch);
   if (cache_mb > 0) {
-    const int64_t bytes = CachePageBytes(shape, placement.bf16 && placement.device != "cpu" ? 2 : 4);
-    pages = std::min(pages, std::max(CachePages(shape.context, 1), cache_mb * 1'000'000 / bytes));
+    const bool halves = placement.bf16 && placement.device != "cpu";
+    pages = std::min(pages, CachePagesWithin(shape, cache_mb, halves ? 2 : 4));
   }
   TANDEM_ASSIGN_OR_RETURN(std::unique_ptr<Decoder> decoder,
                           MakeDecoder(shape, pages, placement.device, placement.weights()));

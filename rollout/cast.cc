@@ -112,8 +112,7 @@ int64_t Cast::PagesFor(const ModelConfig& shape) const {
   if (rollout.kv_cache_mb() == 0) return CachePages(shape.context, rollout.max_batch());
   // On the CPU the cache is float32 whatever the precision. Where auto finds a GPU, half of the memory stays free.
   const bool halves = rollout.device() == proto::CUDA && rollout.precision() == proto::RolloutConfig::BF16;
-  const int64_t bytes = CachePageBytes(shape, halves ? 2 : 4);
-  return std::max(CachePages(shape.context, 1), int64_t{rollout.kv_cache_mb()} * 1'000'000 / bytes);
+  return CachePagesWithin(shape, rollout.kv_cache_mb(), halves ? 2 : 4);
 }
 
 void Cast::Seat(const std::string& role, const std::string& engine, const Language* language) {

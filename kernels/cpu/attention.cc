@@ -24,40 +24,45 @@ using V = hn::Vec<Tag>;
 constexpr int kTogether = 2;
 constexpr int kSums = 4;  // of each, since one would wait for its own result
 
-HWY_INLINE V SumOf(const V* sum) { return hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3])); }
-
-// Scores of kQueries queries, `head_size` apart, against as many positions of a page as a vector has lanes. Meanwhile
-// the same part of the next page is fetched.
+// What kQueries queries have added up.
 template <int kQueries>
-HWY_INLINE void Dots(const float* HWY_RESTRICT query, const float* HWY_RESTRICT keys, const float* HWY_RESTRICT next,
-                     int64_t head_size, V* dots) {
-  const Tag d;
+struct Sums {
   V sum[kQueries][kSums];
+
+  HWY_INLINE Sums() {
 #pragma GCC unroll 8
-  for (int q = 0; q < kQueries; ++q) {
+    for (int q = 0; q < kQueries; ++q) {
 #pragma GCC unroll 8
-    for (int j = 0; j < kSums; ++j) sum[q][j] = hn::Zero(d);
+      for (int j = 0; j < kSums; ++j) sum[q][j] = hn::Zero(Tag());
+    }
   }
-  int64_t i = 0;
-  for (; i + kSums <= head_size; i += kSums, keys += kSums * kPagePositions, next += kSums * kPagePositions) {
+
+  // Adds `count` vectors, `stride` apart, each times a factor: query q's from factors + q * factor_stride on. Meanwhile
+  // as many vectors at `next` are fetched.
+  HWY_INLINE void Add(const float* HWY_RESTRICT factors, int64_t factor_stride, const float* HWY_RESTRICT vectors,
+                      const float* HWY_RESTRICT next, int64_t stride, int64_t count) {
+    const Tag d;
+    int64_t i = 0;
+    for (; i + kSums <= count; i += kSums, vectors += kSums * stride, next += kSums * stride) {
 #pragma GCC unroll 8
-    for (int j = 0; j < kSums; ++j) {
-      const V key = hn::LoadU(d, keys + j * kPagePositions);
-      hwy::Prefetch(next + j * kPagePositions);
+      for (int j = 0; j < kSums; ++j) {
+        const V vector = hn::LoadU(d, vectors + j * stride);
+        hwy::Prefetch(next + j * stride);
 #pragma GCC unroll 8
+        for (int q = 0; q < kQueries; ++q) {
+          sum[q][j] = hn::MulAdd(hn::Set(d, factors[q * factor_stride + i + j]), vector, sum[q][j]);
+        }
+      }
+    }
+    for (; i < count; ++i, vectors += stride) {
       for (int q = 0; q < kQueries; ++q) {
-        sum[q][j] = hn::MulAdd(hn::Set(d, query[q * head_size + i + j]), key, sum[q][j]);
+        sum[q][0] = hn::MulAdd(hn::Set(d, factors[q * factor_stride + i]), hn::LoadU(d, vectors), sum[q][0]);
       }
     }
   }
-  for (; i < head_size; ++i, keys += kPagePositions) {
-    for (int q = 0; q < kQueries; ++q) {
-      sum[q][0] = hn::MulAdd(hn::Set(d, query[q * head_size + i]), hn::LoadU(d, keys), sum[q][0]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int q = 0; q < kQueries; ++q) dots[q] = SumOf(sum[q]);
-}
+
+  HWY_INLINE V Of(int q) const { return hn::Add(hn::Add(sum[q][0], sum[q][1]), hn::Add(sum[q][2], sum[q][3])); }
+};
 
 // Scores of all positions, of query q from scores + q * padded, -infinity from `length` to the end of the page.
 // largest[q]: the largest.
@@ -77,8 +82,9 @@ HWY_INLINE void Scores(const float* query, const float* const* pages, int64_t of
       const int64_t left = length - page * kPagePositions - i;
       V score[kQueries];
       if (left > 0) {
-        Dots<kQueries>(query, keys + i, next + i, head_size, score);
-        for (V& s : score) s = hn::Mul(s, scale);
+        Sums<kQueries> dots;
+        dots.Add(query, head_size, keys + i, next + i, kPagePositions, head_size);
+        for (int q = 0; q < kQueries; ++q) score[q] = hn::Mul(dots.Of(q), scale);
         if (left < lanes) {
           for (V& s : score) s = hn::IfThenElse(hn::FirstN(d, static_cast<size_t>(left)), s, nothing);
         }
@@ -110,40 +116,15 @@ HWY_INLINE float Exponentials(float* scores, int64_t length, float largest) {
 
 // One vector of columns of weights . values, of kQueries queries whose weights are `padded` apart.
 template <int kQueries>
-HWY_INLINE void WeightedSums(const float* HWY_RESTRICT weights, int64_t padded, const float* const* pages,
-                             int64_t offset, int64_t stride, int64_t length, V* sums) {
-  const Tag d;
-  V sum[kQueries][kSums];
-#pragma GCC unroll 8
-  for (int q = 0; q < kQueries; ++q) {
-#pragma GCC unroll 8
-    for (int j = 0; j < kSums; ++j) sum[q][j] = hn::Zero(d);
-  }
+HWY_INLINE Sums<kQueries> WeightedSums(const float* weights, int64_t padded, const float* const* pages, int64_t offset,
+                                       int64_t stride, int64_t length) {
+  Sums<kQueries> sums;
   for (int64_t first = 0; first < length; first += kPagePositions) {
-    const float* HWY_RESTRICT values = pages[first / kPagePositions] + offset;
-    const float* HWY_RESTRICT next = pages[HWY_MIN(first + kPagePositions, length - 1) / kPagePositions] + offset;
-    const float* HWY_RESTRICT weight = weights + first;
-    const int64_t count = HWY_MIN(kPagePositions, length - first);
-    int64_t i = 0;
-    for (; i + kSums <= count; i += kSums, values += kSums * stride, next += kSums * stride) {
-#pragma GCC unroll 8
-      for (int j = 0; j < kSums; ++j) {
-        const V value = hn::LoadU(d, values + j * stride);
-        hwy::Prefetch(next + j * stride);
-#pragma GCC unroll 8
-        for (int q = 0; q < kQueries; ++q) {
-          sum[q][j] = hn::MulAdd(hn::Set(d, weight[q * padded + i + j]), value, sum[q][j]);
-        }
-      }
-    }
-    for (; i < count; ++i, values += stride) {
-      for (int q = 0; q < kQueries; ++q) {
-        sum[q][0] = hn::MulAdd(hn::Set(d, weight[q * padded + i]), hn::LoadU(d, values), sum[q][0]);
-      }
-    }
+    const float* values = pages[first / kPagePositions] + offset;
+    const float* next = pages[HWY_MIN(first + kPagePositions, length - 1) / kPagePositions] + offset;
+    sums.Add(weights + first, padded, values, next, stride, HWY_MIN(kPagePositions, length - first));
   }
-#pragma GCC unroll 8
-  for (int q = 0; q < kQueries; ++q) sums[q] = SumOf(sum[q]);
+  return sums;
 }
 
 // A row's geometry, and what its heads share.
@@ -169,10 +150,10 @@ struct Row {
     const Tag d;
     const int64_t lanes = hn::Lanes(d), values = offset(head) + shape.head_size * kPagePositions;
     for (int64_t i = 0; i < shape.head_size; i += lanes) {
-      V column[kQueries];
-      WeightedSums<kQueries>(scores + head * padded, padded, pages, values + i, ValueStride(shape), length, column);
+      const Sums<kQueries> columns =
+          WeightedSums<kQueries>(scores + head * padded, padded, pages, values + i, ValueStride(shape), length);
       for (int q = 0; q < kQueries; ++q) {
-        const V scaled = hn::Mul(column[q], hn::Set(d, scale[head + q]));
+        const V scaled = hn::Mul(columns.Of(q), hn::Set(d, scale[head + q]));
         float* to = out + (head + q) * shape.head_size + i;
         if (i + lanes <= shape.head_size) {
           hn::StoreU(scaled, d, to);

@@ -1,6 +1,7 @@
 // The arithmetic behind an engine: a model with a key-value cache, on some device.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -25,6 +26,11 @@ inline int64_t CachePages(int64_t positions, int64_t sequences) {
 // Memory of a page: 16 positions of all layers, keys and values.
 inline int64_t CachePageBytes(const ModelConfig& config, int64_t bytes_of_number) {
   return kCachePage * config.layers * 2 * config.kv_heads * config.head_size() * bytes_of_number;
+}
+
+// Pages that `megabytes` hold, though always enough for one sequence of the whole context.
+inline int64_t CachePagesWithin(const ModelConfig& config, int64_t megabytes, int64_t bytes_of_number) {
+  return std::max(CachePages(config.context, 1), megabytes * 1'000'000 / CachePageBytes(config, bytes_of_number));
 }
 
 // One token to be read in: its key and value go to the cache, and it attends to positions 0..position of its sequence.

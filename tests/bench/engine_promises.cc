@@ -4,7 +4,8 @@
 //   the throughput or more, and the process does not grow from round to round.
 // Build the target `engine_promises` and run it; `engine_promises --soak SECONDS` goes on with bounded rounds that
 // long.
-#include <sched.h>
+
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -12,7 +13,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -21,6 +21,8 @@
 #include "launch/allocator.h"
 #include "rollout/engine/decoder.h"
 #include "rollout/engine/engine.h"
+#include "tests/bench/cpu_time.h"
+#include "tests/bench/process_usage.h"
 #include "tests/bench/random_weights.h"
 
 namespace tandem {
@@ -33,13 +35,6 @@ double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 double Percentile(std::vector<double> values, double share) {
   std::ranges::sort(values);
   return values[std::min(values.size() - 1, static_cast<size_t>(share * static_cast<double>(values.size())))];
-}
-
-double ResidentMegabytes() {
-  std::ifstream file("/proc/self/statm");
-  double pages = 0, resident = 0;
-  file >> pages >> resident;
-  return resident * 4096 / 1e6;
 }
 
 GenerateRequest Request(const ModelConfig& config, int64_t prompt, int64_t output, RandomStream& random) {
@@ -149,7 +144,7 @@ void Pressure(double soak_s) {
         static_cast<double>(free.tokens) / free.seconds, static_cast<int>(free.most_pages),
         static_cast<double>(bounded.tokens) / bounded.seconds, static_cast<int>(quarter), ratios.back(),
         static_cast<int>(free.completed), static_cast<int>(bounded.completed), static_cast<int>(bounded.preemptions),
-        ResidentMegabytes());
+        ResidentMegabytes(getpid()));
     std::fflush(stdout);
   }
   std::printf("a quarter of the cache gives %.2f of the throughput (median of %zu)\n", Percentile(ratios, 0.5),
@@ -159,16 +154,13 @@ void Pressure(double soak_s) {
     const Round bounded = Mixed(config, kRequests, quarter, 100 + round);
     std::printf("soak, round %d: %d complete, %.0f tokens/s, %.1f MB\n", static_cast<int>(round),
                 static_cast<int>(bounded.completed), static_cast<double>(bounded.tokens) / bounded.seconds,
-                ResidentMegabytes());
+                ResidentMegabytes(getpid()));
     std::fflush(stdout);
   }
 }
 
 void Main(double soak_s) {
-  cpu_set_t cpus;
-  CPU_ZERO(&cpus);
-  CPU_SET(sched_getcpu(), &cpus);
-  sched_setaffinity(0, sizeof cpus, &cpus);
+  PinThread();
   const ModelConfig a = {.vocabulary = 320,
                          .hidden = 128,
                          .layers = 4,

@@ -1,7 +1,6 @@
 // How fast the CPU engine generates, on one pinned thread: against plain ATen decoding in the same process, in turn,
 // and against the processor's limit of multiply-adds. Build the target `generation` and run it without arguments.
 #include <ATen/Parallel.h>
-#include <sched.h>
 
 #include <cmath>
 #include <cstdio>
@@ -176,10 +175,7 @@ void Compare(const ModelConfig& config, int64_t sequences) {
 }
 
 void Main() {
-  cpu_set_t cpus;
-  CPU_ZERO(&cpus);
-  CPU_SET(sched_getcpu(), &cpus);
-  sched_setaffinity(0, sizeof cpus, &cpus);
+  PinThread();
   at::set_num_threads(1);
   std::printf("one thread, medians of %d rounds, per second of CPU time; instruction set %s\n", kRounds,
               kernels::InstructionSet().c_str());

@@ -3,7 +3,6 @@
 //   training [rounds [part of a case's name]]
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -38,11 +37,7 @@ constexpr Case kCases[] = {
 };
 
 void Pin() {
-  const int cpu = sched_getcpu();
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<size_t>(cpu), &set);
-  sched_setaffinity(0, sizeof set, &set);
+  PinThread();
   at::set_num_threads(1);
 }
 
