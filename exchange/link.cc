@@ -66,7 +66,7 @@ void WorkerLink::SetMetrics(proto::RolloutMetrics metrics) {
 }
 
 absl::StatusOr<std::optional<WorkerEvent>> WorkerLink::Poll(double timeout_s) {
-  // Chunks that arrive are no events: go on with what is there already, without waiting anew.
+  // What is no event: go on with what is there already, without waiting anew.
   for (double timeout = timeout_s;; timeout = 0) {
     TANDEM_ASSIGN_OR_RETURN(std::optional<wire::Arrival> arrival, client_->Poll(timeout));
     if (!arrival) return std::optional<WorkerEvent>();
@@ -107,7 +107,10 @@ absl::StatusOr<std::optional<WorkerEvent>> WorkerLink::HandleWeights(const OpenC
   Fetch& fetch = found->second;
   if (packet.header.has_weights_begin()) {
     // The answer to the first question; or, to a chunk's, that this version is gone and which one to start over with.
-    fetch = Fetch{packet.header.weights_begin(), next_attempt_++, 0, {}};
+    fetch = Fetch{.begin = packet.header.weights_begin(), .attempt = next_attempt_++};
+    fetch.bytes = std::move(spare_[policy]);
+    fetch.bytes.clear();
+    fetch.bytes.reserve(fetch.begin.bytes());
     AskForChunks(policy);
     return std::optional<WorkerEvent>();
   }
@@ -116,15 +119,21 @@ absl::StatusOr<std::optional<WorkerEvent>> WorkerLink::HandleWeights(const OpenC
     return absl::DataLossError(absl::StrCat(Name(policy, fetch.begin.version()), ": chunk ", chunk.index(), " of ",
                                             fetch.begin.chunks(), " came with ", packet.frames.size(), " frames"));
   }
-  fetch.chunks[chunk.index()] = packet.frames[0];
-  if (fetch.chunks.size() == fetch.begin.chunks()) return Join(policy);
+  fetch.early[chunk.index()] = packet.frames[0];
+  for (auto next = fetch.early.find(fetch.joined); next != fetch.early.end(); next = fetch.early.find(fetch.joined)) {
+    fetch.bytes += *next->second;
+    fetch.digest.Add(*next->second);
+    fetch.early.erase(next);
+    ++fetch.joined;
+  }
+  if (fetch.joined == fetch.begin.chunks()) return Finish(policy);
   AskForChunks(policy);
-  return std::optional<WorkerEvent>();
+  return WeightsComing{};
 }
 
 void WorkerLink::AskForChunks(const std::string& policy) {
   Fetch& fetch = fetches_.at(policy);
-  while (fetch.asked < fetch.begin.chunks() && fetch.asked < fetch.chunks.size() + kChunksAtOnce) {
+  while (fetch.asked < fetch.begin.chunks() && fetch.asked < fetch.joined + kChunksAtOnce) {
     proto::Header header;
     header.mutable_weights_chunk()->set_policy(policy);
     *header.mutable_weights_chunk()->mutable_version() = fetch.begin.version();
@@ -135,13 +144,11 @@ void WorkerLink::AskForChunks(const std::string& policy) {
   }
 }
 
-absl::StatusOr<std::optional<WorkerEvent>> WorkerLink::Join(const std::string& policy) {
-  const Fetch fetch = std::move(fetches_.at(policy));
+absl::StatusOr<std::optional<WorkerEvent>> WorkerLink::Finish(const std::string& policy) {
+  Fetch fetch = std::move(fetches_.at(policy));
   fetches_.erase(policy);
-  WeightsArrived weights{policy, fetch.begin.version(), {}, fetch.begin.published_s()};
-  weights.bytes.reserve(fetch.begin.bytes());
-  for (const auto& [index, chunk] : fetch.chunks) weights.bytes += *chunk;
-  const std::string digest = Digest(weights.bytes);
+  WeightsArrived weights{policy, fetch.begin.version(), std::move(fetch.bytes), fetch.begin.published_s()};
+  const std::string digest = fetch.digest.Hex();
   if (weights.bytes.size() == fetch.begin.bytes() && digest == fetch.begin.digest()) return weights;
   return absl::DataLossError(absl::StrCat(Name(policy, weights.version), ": ", weights.bytes.size(),
                                           " bytes with digest ", digest, " arrived; ", fetch.begin.bytes(), " with ",

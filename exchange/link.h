@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/digest.h"
 #include "proto/message.pb.h"
 #include "proto/wire/client.h"
 
@@ -33,10 +34,12 @@ struct WeightsArrived {
   std::string policy;
   proto::Version version;
   std::string bytes;
-  double published_s;  // run's clock
-};                     // digest checked
+  double published_s;     // run's clock
+};                        // digest checked
+struct WeightsComing {};  // a chunk of them came; more will
 struct RunFinished {};
-using WorkerEvent = std::variant<TicketsArrived, GroupAnswered, VersionAnnounced, WeightsArrived, RunFinished>;
+using WorkerEvent =
+    std::variant<TicketsArrived, GroupAnswered, VersionAnnounced, WeightsArrived, WeightsComing, RunFinished>;
 
 // Nothing here blocks but Poll. Not thread-safe.
 class WorkerLink {
@@ -56,6 +59,10 @@ class WorkerLink {
   // by chunk, unless a fetch of that policy is already under way. Ends in WeightsArrived.
   void FetchWeights(const std::string& policy, const proto::Version& least, bool in_order = false);
 
+  // The policy's next weights arrive in the memory of these, which are of no use any more: of new memory the system
+  // would give each page when it is first written, which takes longer than the copy.
+  void Reuse(const std::string& policy, std::string bytes) { spare_[policy] = std::move(bytes); }
+
   void SetMetrics(proto::RolloutMetrics metrics);  // goes out with the next heartbeat
 
   // The next event; nullopt after timeout_s (0: does not block).
@@ -70,24 +77,28 @@ class WorkerLink {
     std::string policy;    // kWeights
     uint64_t attempt = 0;  // kWeights: of the fetch; the answer to a call of an earlier one is of no use
   };
-  // One policy's weights on their way: BEGIN says what is coming, then chunks are asked for, a few at a time.
+  // One policy's weights on their way: BEGIN says what is coming, then chunks are asked for, a few at a time. They are
+  // joined as they come, so that a worker that generates meanwhile does not stand still for all of them at the end.
   struct Fetch {
     proto::WeightsBegin begin;  // digest is empty until the exchange has said what it has
     uint64_t attempt = 0;
-    uint32_t asked = 0;  // chunks
-    std::map<uint32_t, wire::Frame> chunks;
+    uint32_t asked = 0, joined = 0;              // chunks
+    std::map<uint32_t, wire::Frame> early = {};  // before their turn
+    std::string bytes = {};
+    RunningDigest digest = {};
   };
 
   absl::StatusOr<std::optional<WorkerEvent>> Handle(wire::Arrival arrival);
   absl::StatusOr<std::optional<WorkerEvent>> HandleWeights(const OpenCall& call, const wire::Packet& packet);
-  absl::StatusOr<std::optional<WorkerEvent>> Join(const std::string& policy);
+  absl::StatusOr<std::optional<WorkerEvent>> Finish(const std::string& policy);
   void AskForChunks(const std::string& policy);
 
   std::unique_ptr<wire::Client> client_;
   bool tickets_requested_ = false;
   uint32_t unanswered_groups_ = 0;
   std::map<uint64_t, OpenCall> calls_;
-  std::map<std::string, Fetch> fetches_;  // by policy
+  std::map<std::string, Fetch> fetches_;      // by policy
+  std::map<std::string, std::string> spare_;  // by policy
   uint64_t next_attempt_ = 0;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "absl/status/status.h"
 #include "kernels/bfloat16.h"
@@ -35,10 +36,11 @@ inline int64_t AttendScratch(const AttentionShape& shape, int64_t length) {
 }
 
 // out[heads, head_size] = softmax(query keys^T / sqrt(head_size)) values over positions 0 .. length-1, length > 0.
-// query: [heads, head_size]; pages[i] holds positions 16 i .. 16 i + 15, those from `length` on are not used. The order
-// of summation depends on `length` alone.
-void Attend(const AttentionShape& shape, const float* query, const float* const* pages, int64_t length, float* scratch,
-            float* out);
+// query: [heads, head_size]; pages[i] + layer holds positions 16 i .. 16 i + 15, those from `length` on are not used.
+// Pages behind those that hold `length` positions are those of the next calls: they are fetched meanwhile. The order of
+// summation depends on `length` alone.
+void Attend(const AttentionShape& shape, const float* query, std::span<const float* const> pages, int64_t layer,
+            int64_t length, float* scratch, float* out);
 
 namespace cuda {
 

@@ -80,6 +80,7 @@ absl::StatusOr<std::unique_ptr<Cast>> Cast::CreateForRun(const proto::Config& co
     if (!cast->engines_.contains(policy)) {
       TANDEM_RETURN_IF_ERROR(
           Annotate(cast->AddEngine(policy, cast->source(policy).shape, factory), absl::StrCat("policies.", policy)));
+      cast->engines_.at(policy)->ExpectUpdates();
       const auto lag = config.lag().find(policy);
       if (lag != config.lag().end()) {
         cast->engines_.at(policy)->Keep(MostLag(lag->second, config.policies().at(policy).staleness().bound()));

@@ -1,8 +1,7 @@
 #include "rollout/weight_watch.h"
 
 #include <algorithm>
-#include <cstring>
-#include <vector>
+#include <span>
 
 #include "base/log.h"
 #include "base/status.h"
@@ -38,7 +37,7 @@ void WeightWatch::Fetch() {
   }
 }
 
-absl::Status WeightWatch::Install(const WeightsArrived& weights, double now) {
+absl::Status WeightWatch::Install(WeightsArrived weights, double now) {
   Policy& policy = policies_[weights.policy];
   policy.fetching = false;
   HeardOf(weights.policy, weights.version);
@@ -51,12 +50,12 @@ absl::Status WeightWatch::Install(const WeightsArrived& weights, double now) {
   if (weights.bytes.size() % sizeof(float) != 0) {
     return absl::InvalidArgumentError(absl::StrCat(what, ": ", weights.bytes.size(), " bytes are no whole float32s"));
   }
-  std::vector<float> flat(weights.bytes.size() / sizeof(float));
-  std::memcpy(flat.data(), weights.bytes.data(), weights.bytes.size());
+  policy.bytes = std::move(weights.bytes);
+  const std::span flat(reinterpret_cast<const float*>(policy.bytes.data()), policy.bytes.size() / sizeof(float));
   policy.installing = true;
   policy.replaces = engine.has_weights();
   policy.published_s = weights.published_s;
-  TANDEM_RETURN_IF_ERROR(Annotate(engine.InstallOverSteps(version, std::move(flat)), what));
+  TANDEM_RETURN_IF_ERROR(Annotate(engine.InstallOverSteps(version, flat), what));
   return Settle(now).status();
 }
 
@@ -68,6 +67,7 @@ absl::StatusOr<bool> WeightWatch::Settle(double now) {
     if (engine.installing()) continue;
     TANDEM_RETURN_IF_ERROR(Annotate(engine.install_status(), absl::StrCat("weights of ", name)));
     policy.installing = false;
+    link_->Reuse(name, std::move(policy.bytes));
     any = true;
     ++installed_;
     LogDebug("installed ", name, " ", engine.version().incarnation, "-", engine.version().number);

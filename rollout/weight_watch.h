@@ -26,7 +26,7 @@ class WeightWatch {
 
   // Begins to install; live turns go on with the new weights a few steps later, without a pause. kInvalidArgument: not
   // the size of the policy's model.
-  absl::Status Install(const WeightsArrived& weights, double now);
+  absl::Status Install(WeightsArrived weights, double now);
 
   // Takes note of the versions that are in force since; true: there were some.
   absl::StatusOr<bool> Settle(double now);
@@ -45,6 +45,7 @@ class WeightWatch {
     bool installing = false;  // what was fetched is in the engine, but not in force yet
     bool replaces = false;    // an older version
     double published_s = 0;
+    std::string bytes;  // of what is being installed: the engine packs from here
   };
 
   Cast* const cast_;

@@ -24,6 +24,7 @@ namespace {
 constexpr double kIdlePoll_s = 0.05;     // how long the exchange is listened to when there is nothing to play
 constexpr double kRemotePoll_s = 0.002;  // the same while a remote model is asked
 constexpr double kReportEvery_s = 1;
+constexpr double kListenShare = 0.25;  // of the time of a step, to new weights that come while turns are generated
 
 class Worker {
  public:
@@ -43,7 +44,9 @@ class Worker {
       weights_.Fetch();
       AskForTickets();
       TANDEM_RETURN_IF_ERROR(StartGroups());
+      const double step_began_s = clock_.Now();
       if (cast_.Step() > 0) clock_.Spend(run_.config.durations().decode_step_s());
+      step_s_ = clock_.Now() - step_began_s;
       TANDEM_ASSIGN_OR_RETURN(const bool settled, weights_.Settle(clock_.Now()));
       can_go_on_ |= settled;
       TANDEM_RETURN_IF_ERROR(cast_.RemoteStatus());
@@ -67,6 +70,9 @@ class Worker {
       if (timeout_s > 0) (waits_for_others ? waited_for_tools_s_ : waited_s_) += clock_.Now() - began_s;
       if (!event) break;
       timeout_s = 0;
+      // Turns that are being generated do not wait for all of new weights to come.
+      const bool coming = std::holds_alternative<WeightsComing>(*event);
+      if (coming && Busy() && clock_.Now() - began_s > kListenShare * step_s_) break;
       TANDEM_RETURN_IF_ERROR(std::visit([this](auto& e) { return On(e); }, *event));
     }
     return absl::OkStatus();
@@ -99,8 +105,10 @@ class Worker {
 
   absl::Status On(WeightsArrived& event) {
     can_go_on_ = true;
-    return weights_.Install(event, clock_.Now());
+    return weights_.Install(std::move(event), clock_.Now());
   }
+
+  absl::Status On(WeightsComing&) { return absl::OkStatus(); }
 
   absl::Status On(RunFinished&) {
     finished_ = true;
@@ -196,6 +204,7 @@ class Worker {
   std::vector<std::unique_ptr<GroupPlay>> playing_;
   std::deque<PlayedGroup> finished_groups_;  // without submit credit yet
   proto::RolloutMetrics metrics_;            // of the interval
+  double step_s_ = 0;                        // of the last one
   double interval_began_s_, interval_cpu_s_, waited_s_ = 0, waited_for_tools_s_ = 0;
   uint64_t tokens_reported_ = 0;
   uint32_t swaps_reported_ = 0;

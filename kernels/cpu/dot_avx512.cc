@@ -77,11 +77,11 @@ void Chains(int64_t times) {
   for (auto& s : sum) s = Type::Zero();
   __m512i x = _mm512_setzero_si512();
   for (int64_t i = 0; i < times; ++i) {
-    asm("" : "+v"(x));  // or all chains would be one
+    asm volatile("" : "+v"(x));  // or all chains would be one
 #pragma GCC unroll 16
     for (auto& s : sum) s = Type::Dot(s, x, x);
 #pragma GCC unroll 16
-    for (auto& s : sum) asm("" : "+v"(s));
+    for (auto& s : sum) asm volatile("" : "+v"(s));
   }
 }
 

@@ -197,7 +197,7 @@ absl::StatusOr<VersionId> GenerationService::Install(std::span<const float> weig
   const bool posted = Post([&] {
     VersionId next = engine_->version();
     ++next.number;
-    absl::Status status = engine_->InstallOverSteps(next, std::vector<float>(weights.begin(), weights.end()));
+    absl::Status status = engine_->InstallOverSteps(next, weights);
     while (engine_->installing()) engine_->Step();  // the others' tokens go on
     status.Update(engine_->install_status());
     installed = status.ok() ? absl::StatusOr<VersionId>(next) : status;

@@ -18,16 +18,20 @@ class AlignedBytes {
   AlignedBytes() = default;
   explicit AlignedBytes(int64_t size) { Resize(size); }
 
-  // All zero afterwards. Weights are read from front to back again and again: on small pages the processor would wait
-  // for addresses.
+  // All zero afterwards.
   void Resize(int64_t size) {
+    Take(size);
+    std::memset(data_.get(), 0, static_cast<size_t>(size));
+  }
+  // With anything in it, and so at once: the system gives each page when it is first written. Weights are read from
+  // front to back again and again: on small pages the processor would wait for addresses.
+  void Take(int64_t size) {
     constexpr size_t kLine = 64, kHugePage = size_t{2} << 20;
     const size_t step = static_cast<size_t>(size) >= kHugePage ? kHugePage : kLine;
     const size_t bytes = (static_cast<size_t>(size) + step - 1) / step * step + (step == kLine ? kLine : 0);
     data_.reset(static_cast<std::byte*>(std::aligned_alloc(step, bytes)));
     TANDEM_CHECK(data_ != nullptr);
     if (step == kHugePage) madvise(data_.get(), bytes, MADV_HUGEPAGE);
-    std::memset(data_.get(), 0, bytes);
     size_ = size;
   }
   std::byte* data() { return data_.get(); }

@@ -75,12 +75,23 @@ class CpuDecoder final : public Decoder {
       rope_.Cover(row.position + 1);
     }
     live_.assign(rows.begin(), rows.end());
+    FindPages();
     Embed();
     for (int64_t n = 0; n < config_.layers; ++n) Layer(n);
     return SampleRows(sampled);
   }
 
   int64_t count() const { return static_cast<int64_t>(live_.size()); }
+
+  // The pages of all rows, one row after the other.
+  void FindPages() {
+    pages_.clear();
+    first_page_.clear();
+    for (const DecodeRow& row : live_) {
+      first_page_.push_back(pages_.size());
+      for (int32_t i = 0; i <= row.position / kCachePage; ++i) pages_.push_back(cache_.Page(row.pages[i]));
+    }
+  }
 
   void Embed() {
     for (int64_t r = 0; r < count(); ++r) {
@@ -94,7 +105,10 @@ class CpuDecoder final : public Decoder {
     Project(n, layer, epsilon);
     // Of rows that do not sample, the last layer has nothing to give but its keys and values.
     const bool last = n + 1 == config_.layers;
-    for (int64_t r = 0; r < count(); ++r) Attention(layer, n, r, /*attend=*/!last || live_[r].sample);
+    for (int64_t r = 0; r < count(); ++r) StoreTurned(layer, n, r);
+    for (int64_t r = 0; r < count(); ++r) {
+      if (!last || live_[r].sample) Attend(n, r);
+    }
     if (last) DropUnsampled();
     kernels::LinearAdd(layer.o, layer.o_bias, attended_.data(), count(), inputs_.data(), x_.data());
     kernels::RmsNorm(x_.data(), count(), config_.hidden, layer.mlp_norm, epsilon, normed_.data());
@@ -115,27 +129,27 @@ class CpuDecoder final : public Decoder {
     kernels::Linear(layer.qkv, layer.qkv_bias, normed_.data(), count(), inputs_.data(), qkv_.data());
   }
 
-  // Stores the row's key and value, then attends, while the pages that were written are still in the first-level cache.
-  // Rows of one sequence come in ascending positions: what a row attends to is there.
-  void Attention(const LayerWeights& layer, int64_t n, int64_t r, bool attend) {
+  // Turns the row's query and key, and stores key and value.
+  void StoreTurned(const LayerWeights& layer, int64_t n, int64_t r) {
     const DecodeRow& row = live_[r];
-    float* query = qkv_.data() + r * (q_width_ + 2 * kv_width_);
+    float *query = Query(r), *key = query + q_width_;
     if (config_.qk_norm) {
       const float epsilon = static_cast<float>(config_.norm_epsilon);
-      float* key = query + q_width_;
       kernels::RmsNorm(query, shape_.heads, shape_.head_size, layer.q_norm, epsilon, query);
       kernels::RmsNorm(key, shape_.kv_heads, shape_.head_size, layer.k_norm, epsilon, key);
     }
     kernels::Rotary(query, shape_.heads + shape_.kv_heads, shape_.head_size, rope_.cosine(row.position),
                     rope_.sine(row.position));
-    const int32_t page = row.position / kCachePage;
-    kernels::StoreKeyValue(shape_, query + q_width_, query + q_width_ + kv_width_, row.position % kCachePage,
-                           cache_.Page(row.pages[page], n));
-    if (!attend) return;
-    pages_.clear();
-    for (int32_t i = 0; i <= page; ++i) pages_.push_back(cache_.Page(row.pages[i], n));
-    kernels::Attend(shape_, query, pages_.data(), row.position + 1, scratch_.data(), attended_.data() + r * q_width_);
+    float* page = pages_[first_page_[r] + row.position / kCachePage] + n * cache_.layer_size();
+    kernels::StoreKeyValue(shape_, key, key + kv_width_, row.position % kCachePage, page);
   }
+
+  // Rows of one sequence: each attends up to its own position, whatever is behind that already.
+  void Attend(int64_t n, int64_t r) {
+    kernels::Attend(shape_, Query(r), std::span(pages_).subspan(first_page_[r]), n * cache_.layer_size(),
+                    live_[r].position + 1, scratch_.data(), attended_.data() + r * q_width_);
+  }
+  float* Query(int64_t r) { return qkv_.data() + r * (q_width_ + 2 * kv_width_); }
 
   // Moves the rows that sample to the front.
   void DropUnsampled() {
@@ -189,7 +203,8 @@ class CpuDecoder final : public Decoder {
   PackedWeights* weights_ = nullptr;  // the set in use
   PageCache cache_;
   RopeTable rope_;
-  std::vector<const float*> pages_;  // that a row attends to
+  std::vector<float*> pages_;
+  std::vector<size_t> first_page_;  // of a row, in pages_
   // The rows of the chunk in work, and their activations.
   std::vector<DecodeRow> live_;
   AlignedFloats x_;         // [kChunk, hidden], the residual stream

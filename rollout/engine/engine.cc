@@ -13,8 +13,7 @@ namespace tandem {
 namespace {
 
 constexpr int kPlaceBits = 24;
-// Of new weights, one before each step: packing a sixteenth takes less time than a step of a few rows.
-constexpr int64_t kInstallParts = 16;
+constexpr int64_t kMostInstallParts = 32;
 
 std::string Name(VersionId version) { return absl::StrCat("version ", version.incarnation, ".", version.number); }
 
@@ -62,26 +61,33 @@ void Engine::Cancel(RequestId id) {
 
 absl::Status Engine::Install(VersionId version, std::span<const float> weights) {
   TANDEM_CHECK(!stepping_);
-  PackIncoming(kInstallParts);
+  PackIncoming();
   if (has_weights_ && version == version_) return absl::OkStatus();
   TANDEM_RETURN_IF_ERROR(CheckNew(version, weights.size()));
   has_weights_ = true;
   version_ = version;
   DropOldVersions();  // now, so that the oldest one's memory is used
   const int32_t set = TakeSet();
+  if (expects_updates_ && sets_made_ == 1) {
+    free_sets_.push_back(sets_made_++);
+    decoder_->Use(free_sets_.back());
+    TANDEM_RETURN_IF_ERROR(decoder_->Load(weights));
+  }
   decoder_->Use(set);
   TANDEM_RETURN_IF_ERROR(decoder_->Load(weights));
   PutInForce(version, set);
   return absl::OkStatus();
 }
 
-absl::Status Engine::InstallOverSteps(VersionId version, std::vector<float> weights) {
+absl::Status Engine::InstallOverSteps(VersionId version, std::span<const float> weights) {
   TANDEM_CHECK(!stepping_);
   if (live_ == 0 || !has_weights_) return Install(version, weights);
-  PackIncoming(kInstallParts);
+  PackIncoming();
   if (version == version_) return absl::OkStatus();
   TANDEM_RETURN_IF_ERROR(CheckNew(version, weights.size()));
-  incoming_ = {version, std::move(weights), TakeSet()};
+  const auto count = static_cast<int64_t>(weights.size());
+  const int64_t parts = std::min(kMostInstallParts, (count + options_.install_part - 1) / options_.install_part);
+  incoming_ = {version, weights, TakeSet(), parts};
   return absl::OkStatus();
 }
 
@@ -104,11 +110,11 @@ int32_t Engine::TakeSet() {
 // Up to so many more parts of what is on its way, if anything is.
 void Engine::PackIncoming(int64_t parts) {
   for (; incoming_ && parts > 0; --parts) {
-    install_status_ = decoder_->LoadPart(incoming_->set, incoming_->weights, incoming_->parts, kInstallParts);
+    install_status_ = decoder_->LoadPart(incoming_->set, incoming_->weights, incoming_->packed, incoming_->parts);
     if (!install_status_.ok()) {
       free_sets_.push_back(incoming_->set);
       incoming_.reset();
-    } else if (++incoming_->parts == kInstallParts) {
+    } else if (++incoming_->packed == incoming_->parts) {
       version_ = incoming_->version;
       DropOldVersions();
       PutInForce(version_, incoming_->set);
@@ -144,7 +150,7 @@ void Engine::DropOldVersions() {
 int64_t Engine::Step() {
   TANDEM_CHECK(!stepping_);
   if (!has_weights_) return 0;
-  PackIncoming(live_ > 0 ? 1 : kInstallParts);
+  PackIncoming(live_ > 0 ? 1 : INT64_MAX);
   stepping_ = true;
   int64_t generated = 0;
   if (with_deadline_ > 0) EndOverdue();

@@ -35,6 +35,9 @@ struct EngineOptions {
   int64_t max_batch = 32;
   KeyValues on_swap = KeyValues::kKeep;
   const Clock* clock = nullptr;  // of deadlines; null: there are none
+  // Numbers of new weights that InstallOverSteps packs before a step, which takes less time than a step of a few rows;
+  // of large models a 32nd of them all.
+  int64_t install_part = 1 << 16;
 };
 
 // Not thread-safe. A turn's tokens and log-probabilities depend on its request and on the versions (of tokens and
@@ -70,11 +73,15 @@ class Engine {
   absl::Status Install(VersionId version, std::span<const float> weights);
 
   // The same without a pause: the weights are packed in parts, one before each of the next steps, and are in force when
-  // they are whole, at once where no turn is live. Those that were still on their way come into force first. Errors as
-  // for Install; what goes wrong later is in install_status().
-  absl::Status InstallOverSteps(VersionId version, std::vector<float> weights);
+  // they are whole, at once where no turn is live. The caller keeps them where they are until installing() is false.
+  // Those that were still on their way come into force first. Errors as for Install; what goes wrong later is in
+  // install_status().
+  absl::Status InstallOverSteps(VersionId version, std::span<const float> weights);
   bool installing() const { return incoming_.has_value(); }
   const absl::Status& install_status() const { return install_status_; }
+
+  // The first Install takes the memory of two versions, so that the first update does not wait for it.
+  void ExpectUpdates() { expects_updates_ = true; }
 
   // From the next Install on, keeps so many versions behind the newest for turns that name them (at first 0). A version
   // that a live turn names is kept in any case.
@@ -127,14 +134,14 @@ class Engine {
   // A version that is on its way: its weights, and how many parts of them are packed.
   struct Incoming {
     VersionId version;
-    std::vector<float> weights;
+    std::span<const float> weights;
     int32_t set;
-    int64_t parts = 0;
+    int64_t parts, packed = 0;
   };
 
   absl::Status CheckNew(VersionId version, size_t weights) const;
   int32_t TakeSet();
-  void PackIncoming(int64_t parts);
+  void PackIncoming(int64_t parts = INT64_MAX);
   void PutInForce(VersionId version, int32_t set);
   Turn* Find(RequestId id);
   void EndOverdue();
@@ -154,6 +161,7 @@ class Engine {
   const std::unique_ptr<Decoder> decoder_;
   const EngineOptions options_;
   bool has_weights_ = false;
+  bool expects_updates_ = false;
   VersionId version_;  // the newest
   uint32_t keep_ = 0;
   std::map<VersionId, WeightSet> sets_;

@@ -89,8 +89,8 @@ PackedWeights::PackedWeights(const ModelConfig& c, kernels::WeightType type)
       type_(type),
       projection_width_((c.heads + 2 * c.kv_heads) * c.head_size()),
       layers_(static_cast<size_t>(c.layers)) {
-  LayOut();  // measures
-  memory_.Resize(taken_);
+  LayOut();              // measures
+  memory_.Take(taken_);  // packing writes all of it
   taken_ = 0;
   LayOut();
 }

@@ -12,7 +12,7 @@ constexpr int64_t kBlockBytes = 4 << 20;  // of memory that pages get together: 
 
 }  // namespace
 
-float* PageCache::Page(int32_t page, int64_t layer) {
+float* PageCache::Page(int32_t page) {
   TANDEM_CHECK(page >= 0 && page < pages_);
   while (static_cast<size_t>(page) >= starts_.size()) {
     const int64_t page_bytes = layers_ * layer_size_ * static_cast<int64_t>(sizeof(float));
@@ -21,11 +21,11 @@ float* PageCache::Page(int32_t page, int64_t layer) {
     blocks_.emplace_back(count * layers_ * layer_size_);
     for (int64_t i = 0; i < count; ++i) starts_.push_back(blocks_.back().data() + i * layers_ * layer_size_);
   }
-  return starts_[static_cast<size_t>(page)] + layer * layer_size_;
+  return starts_[static_cast<size_t>(page)];
 }
 
 void PageCache::Copy(int32_t from, int32_t to) {
-  std::memcpy(Page(to, 0), Page(from, 0), static_cast<size_t>(layers_ * layer_size_) * sizeof(float));
+  std::memcpy(Page(to), Page(from), static_cast<size_t>(layers_ * layer_size_) * sizeof(float));
 }
 
 }  // namespace tandem

@@ -16,8 +16,9 @@ class PageCache {
 
   int64_t pages() const { return pages_; }
 
-  // One layer's part of a page.
-  float* Page(int32_t page, int64_t layer);
+  // A page: one layer's part of it is layer_size() behind the other.
+  float* Page(int32_t page);
+  int64_t layer_size() const { return layer_size_; }
 
   void Copy(int32_t from, int32_t to);
 

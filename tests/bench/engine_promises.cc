@@ -13,9 +13,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/digest.h"
 #include "base/random.h"
 #include "base/status.h"
 #include "launch/allocator.h"
@@ -29,6 +32,8 @@ namespace tandem {
 namespace {
 
 using kernels::WeightType;
+
+constexpr uint32_t kUpdates = 30;
 
 double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -47,11 +52,16 @@ GenerateRequest Request(const ModelConfig& config, int64_t prompt, int64_t outpu
   return request;
 }
 
-// Generates while new weights come again and again, as a worker installs them.
+// Generates while new weights come again and again, as they come to a worker: chunks that it joins between two steps,
+// and whose digest it takes, for a quarter of a step's time; then a part that is packed before each step.
 void WeightUpdates(const char* name, const ModelConfig& config, WeightType type, int64_t batch) {
+  constexpr size_t kChunk = 256 << 10;  // transport.chunk_bytes
+  constexpr double kListenShare = 0.25;
   const std::vector<float> weights[2] = {RandomWeights(config, 1), RandomWeights(config, 2)};
   Engine engine(MakeCpuDecoder(config, CachePages(config.context, batch), type), EngineOptions{.max_batch = batch});
+  engine.ExpectUpdates();
   TANDEM_CHECK(engine.Install({1, 0}, weights[0]).ok());
+  std::string bytes(weights[0].size() * sizeof(float), 'x');  // those of version 0 came here
   RandomStream random(3);
   int64_t live = 0;
   const auto fill = [&] {
@@ -61,22 +71,39 @@ void WeightUpdates(const char* name, const ModelConfig& config, WeightType type,
   };
   fill();
   for (int i = 0; i < 40; ++i) engine.Step();  // all are being decoded
-  std::vector<double> quiet, updating;
+  std::vector<double> quiet, updating;         // decode steps
   const uint64_t rows = engine.rows_run(), tokens = engine.tokens_generated();
-  const auto step = [&](std::vector<double>& times) {
+  double step_s = 0;
+  const auto step = [&](std::vector<double>& times, const auto& before) {
     const double start = Now();
-    engine.Step();
-    times.push_back(Now() - start);
+    before();
+    const double ready = Now();
+    const uint64_t rows_before = engine.rows_run();
+    const int64_t tokens = engine.Step();
+    const double end = Now();
+    step_s = end - ready;
+    if (static_cast<int64_t>(engine.rows_run() - rows_before) == tokens) times.push_back(end - start);  // no prompts
+    fill();
   };
-  for (uint32_t version = 1; version <= 10; ++version) {
-    for (int i = 0; i < 16; ++i) step(quiet);
-    const double start = Now();
-    TANDEM_CHECK(engine.InstallOverSteps({1, version}, weights[version % 2]).ok());
-    const double handed = Now() - start;
-    for (bool first = true; engine.installing(); first = false) {
-      step(updating);
-      if (first) updating.back() += handed;
-    }
+  for (uint32_t version = 1; version <= kUpdates; ++version) {
+    for (int i = 0; i < 16; ++i) step(quiet, [] {});
+    const std::vector<float>& from = weights[version % 2];
+    const std::string_view sent(reinterpret_cast<const char*>(from.data()), from.size() * sizeof(float));
+    bytes.clear();
+    RunningDigest digest;
+    const auto receive = [&] {
+      const double end = Now() + kListenShare * step_s;
+      do {
+        const std::string_view chunk = sent.substr(bytes.size(), kChunk);
+        bytes.append(chunk);
+        digest.Add(chunk);
+      } while (bytes.size() < sent.size() && Now() < end);
+      if (bytes.size() < sent.size()) return;
+      const std::span numbers(reinterpret_cast<const float*>(bytes.data()), from.size());
+      TANDEM_CHECK(engine.InstallOverSteps({1, version}, numbers).ok());
+    };
+    while (bytes.size() < sent.size()) step(updating, receive);
+    while (engine.installing()) step(updating, [] {});
   }
   const double without = Percentile(quiet, 0.5);
   std::printf(

@@ -125,7 +125,7 @@ absl::Status TrainNothing(const std::string& endpoint, const std::string& policy
   zmq::context_t context;
   TANDEM_ASSIGN_OR_RETURN(auto client,
                           ConnectPeer(context, endpoint, proto::TRAINER, absl::StrCat("trainer-", policy), policy));
-  TrainerLink link(std::move(client), /*chunk_bytes=*/1 << 20);
+  TrainerLink link(std::move(client), /*chunk_bytes=*/256 << 10);
   std::string weights(weight_bytes, 'w');
   proto::Version version;
   for (uint32_t step = 0;; ++step) {

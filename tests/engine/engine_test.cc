@@ -34,6 +34,10 @@ class EngineTest : public testing::Test {
     ids_.push_back(*id);
     return number;
   }
+  absl::Status InstallOverSteps(VersionId version) {
+    coming_[version.number % 2] = WeightsOf(config_, version);
+    return engine_->InstallOverSteps(version, coming_[version.number % 2]);
+  }
   void Finish() {
     while (engine_->Step() > 0) {
     }
@@ -48,6 +52,7 @@ class EngineTest : public testing::Test {
   std::vector<GenerateRequest> requests_;
   std::vector<GenerateResult> results_;
   std::vector<Engine::RequestId> ids_;
+  std::vector<float> coming_[2];
 };
 
 // Random batches, orders, cancellations and versions: every turn is, bit for bit, the function of its request and its
@@ -275,22 +280,25 @@ TEST_F(EngineTest, NewWeightsComeOverStepsWithoutAPause) {
   for (const auto type : {kernels::WeightType::kFloat32, kernels::WeightType::kBf16, kernels::WeightType::kInt8}) {
     for (const bool tied : {true, false}) {
       config_.tied_head = tied;
-      Make(4, 4, type);
+      MakeWith(CachePages(config_.context, 4), {.max_batch = 4, .install_part = 500}, type);
       requests_.clear(), results_.clear(), ids_.clear();
       const GenerateRequest turn = Turn({1, 2, 3}, 40);
       int tokens = 0;
       Submit(turn, [&](int32_t) { ++tokens; });
       engine_->Step();
-      ASSERT_TRUE(engine_->InstallOverSteps({1, 1}, WeightsOf(config_, {1, 1})).ok());
+      ASSERT_TRUE(InstallOverSteps({1, 1}).ok());
       EXPECT_TRUE(engine_->installing());
       EXPECT_EQ(engine_->version(), (VersionId{1, 0}));
-      while (engine_->installing()) {
+      int steps = 0;
+      for (; engine_->installing(); ++steps) {
         const int before = tokens;
         EXPECT_EQ(engine_->Step(), 1);
         EXPECT_EQ(tokens, before + 1);
       }
+      EXPECT_EQ(steps, std::min<int64_t>(32, (ParameterCount(config_) + 499) / 500));
       EXPECT_TRUE(engine_->install_status().ok());
       EXPECT_EQ(engine_->version(), (VersionId{1, 1}));
+      std::ranges::fill(coming_[1], std::nanf(""));  // they are the caller's again
       Finish();
       ASSERT_EQ(results_[0].version_runs.size(), 2u);
       const auto first = static_cast<int>(results_[0].version_runs[0].count);
@@ -315,22 +323,21 @@ TEST_F(EngineTest, NewWeightsComeOverStepsWithoutAPause) {
 }
 
 TEST_F(EngineTest, WeightsOnTheirWayComeBeforeNewerOnesAndNeedNoTurns) {
-  Make(4, 4);
-  ASSERT_TRUE(engine_->InstallOverSteps({1, 1}, WeightsOf(config_, {1, 1})).ok());
+  MakeWith(CachePages(config_.context, 4), {.max_batch = 4, .install_part = 500});
+  ASSERT_TRUE(InstallOverSteps({1, 1}).ok());
   EXPECT_FALSE(engine_->installing()) << "no turn is live";
   EXPECT_EQ(engine_->version(), (VersionId{1, 1}));
   engine_->Keep(2);
   Submit(Turn({1, 2, 3}, 40));
   engine_->Step();
-  ASSERT_TRUE(engine_->InstallOverSteps({1, 2}, WeightsOf(config_, {1, 2})).ok());
-  ASSERT_TRUE(engine_->InstallOverSteps({1, 3}, WeightsOf(config_, {1, 3})).ok());
+  ASSERT_TRUE(InstallOverSteps({1, 2}).ok());
+  ASSERT_TRUE(InstallOverSteps({1, 3}).ok());
   EXPECT_TRUE(engine_->Holds({1, 2}));
   EXPECT_EQ(engine_->version(), (VersionId{1, 2}));
-  EXPECT_EQ(engine_->InstallOverSteps({1, 1}, WeightsOf(config_, {1, 1})).code(),
-            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(InstallOverSteps({1, 1}).code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(engine_->version(), (VersionId{1, 3}));
   engine_->Step();
-  ASSERT_TRUE(engine_->InstallOverSteps({1, 4}, WeightsOf(config_, {1, 4})).ok());
+  ASSERT_TRUE(InstallOverSteps({1, 4}).ok());
   engine_->Cancel(ids_[0]);
   engine_->Step();
   EXPECT_EQ(engine_->version(), (VersionId{1, 4})) << "with no turn left it comes into force at once";

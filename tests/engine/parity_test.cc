@@ -218,7 +218,8 @@ TEST_P(ParityTest, ACopiedPageGoesOnLikeItsOriginal) {
     std::vector<SampledToken> sampled(2);
     decoder->Run(next, sampled);
     EXPECT_EQ(sampled[0].token, sampled[1].token);
-    EXPECT_NEAR(sampled[0].model_logprob, sampled[1].model_logprob, 1e-6);
+    // Of other decoders the libraries may treat two rows of a batch in different ways.
+    EXPECT_NEAR(sampled[0].model_logprob, sampled[1].model_logprob, decoder == cpu_.get() ? 0 : 1e-5);
   }
 }
 

@@ -219,6 +219,43 @@ TEST_F(ServiceTest, AStopTellsTrainersAndWorkers) {
   EXPECT_TRUE(result_.get().ok());
 }
 
+// A worker that generates looks for news between two steps, and may stop looking after each chunk of new weights.
+TEST_F(ServiceTest, WeightsComeAChunkAtATimeIntoMemoryThatIsThere) {
+  run_.config.mutable_sft()->set_steps(0);
+  StartExchange();
+  constexpr size_t kChunk = 1024, kChunks = 50;
+  std::string bytes;
+  while (bytes.size() <= kChunk * (kChunks - 1)) absl::StrAppend(&bytes, bytes.size(), "; ");
+  TrainerLink planner(Connect(proto::TRAINER, "trainer-planner", "planner"), kChunk);
+  TrainerLink executor(Connect(proto::TRAINER, "trainer-executor", "executor"), kChunk);
+  ASSERT_TRUE(planner.Publish(proto::Version(), bytes, {}).ok());
+  auto link = std::make_unique<WorkerLink>(Connect(proto::WORKER, "worker-0"));
+  std::string old(2 * bytes.size(), 'x');
+  const char* const memory = old.data();
+  link->Reuse("planner", std::move(old));
+  link->FetchWeights("planner", proto::Version());
+  for (size_t coming = 0;;) {
+    const auto event = link->Poll(20);
+    ASSERT_TRUE(event.ok()) << event.status();
+    if (!event->has_value()) continue;
+    coming += std::holds_alternative<WeightsComing>(**event);
+    const auto* weights = std::get_if<WeightsArrived>(&**event);
+    if (weights == nullptr) continue;
+    EXPECT_EQ(weights->bytes, bytes);
+    EXPECT_EQ(weights->bytes.data(), memory);
+    EXPECT_EQ(coming, kChunks - 1);
+    break;
+  }
+  link.reset();
+  stop_ = true;
+  for (TrainerLink* trainer : {&planner, &executor}) {
+    const auto batch = trainer->NextBatch(proto::TRAIN, 0);
+    ASSERT_TRUE(batch.ok()) << batch.status();
+    EXPECT_TRUE(batch->header.stopping());
+  }
+  EXPECT_TRUE(result_.get().ok());
+}
+
 TEST_F(ServiceTest, AGroupWithLyingSizesIsRefusedAndTheExchangeGoesOn) {
   StartExchange();
   WorkerLink link(Connect(proto::WORKER, "worker-0"));

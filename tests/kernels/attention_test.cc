@@ -47,7 +47,7 @@ TEST_P(AttentionTest, AgreesWithAtenForAllKindsOfSizes) {
       const Cache cache(shape, length, 1);
       const std::vector<float> query = RandomFloats(shape.heads * shape.head_size, 3);
       std::vector<float> scratch(AttendScratch(shape, length)), out(query.size() + 1, 0.5f);
-      Attend(shape, query.data(), cache.pages.data(), length, scratch.data(), out.data());
+      Attend(shape, query.data(), cache.pages, 0, length, scratch.data(), out.data());
       EXPECT_EQ(out.back(), 0.5f);
       out.pop_back();
       ExpectClose(out, Reference(shape, cache, query, length), 3e-6, 1e-5);
@@ -60,7 +60,7 @@ TEST_P(AttentionTest, IsStableForLargeScores) {
   const Cache cache(shape, 20, 1, /*scale=*/300);
   const std::vector<float> query = RandomFloats(32, 3);
   std::vector<float> scratch(AttendScratch(shape, 20)), out(32);
-  Attend(shape, query.data(), cache.pages.data(), 20, scratch.data(), out.data());
+  Attend(shape, query.data(), cache.pages, 0, 20, scratch.data(), out.data());
   ExpectClose(out, Reference(shape, cache, query, 20), 1e-3, 1e-3);
 }
 
@@ -80,8 +80,8 @@ TEST_P(AttentionTest, DependsOnTheFirstPositionsOnly) {
       StoreKeyValue(shape, longer.keys.data() + p * 32, longer.values.data() + p * 32, p % kPagePositions,
                     shorter.storage[p / kPagePositions].data());
     }
-    Attend(shape, query.data(), shorter.pages.data(), length, scratch.data(), a.data());
-    Attend(shape, query.data(), longer.pages.data(), length, scratch.data(), b.data());
+    Attend(shape, query.data(), shorter.pages, 0, length, scratch.data(), a.data());
+    Attend(shape, query.data(), longer.pages, 0, length, scratch.data(), b.data());
     ASSERT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0) << length;
   }
 }

@@ -1,6 +1,7 @@
 #include "trainer/trainer.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -177,6 +178,8 @@ class TrainerTest : public ::testing::Test {
 
   // The same steps in a plain synchronous loop, without links: the versions that should be published.
   std::vector<std::string> SynchronousLoop() {
+    // As many as the trainer takes: on some processors a library's sums depend on their number.
+    at::set_num_threads(static_cast<int>(run_.config.policies().at("planner").threads()));
     const auto alone = MakeLocalCollective();
     auto updater = *Updater::Create({.policy = "planner",
                                      .config = run_.config.policies().at("planner"),
