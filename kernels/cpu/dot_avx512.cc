@@ -10,7 +10,8 @@
 namespace tandem::kernels {
 namespace {
 
-constexpr int kTileRows = 12;  // 24 registers of sums; the rest holds weights and inputs
+constexpr int kTileRows = 12;   // 24 registers of sums; the rest holds weights and inputs
+constexpr int64_t kAhead = 64;  // groups
 
 struct Bf16 {
   using Sum = float;
@@ -30,14 +31,17 @@ struct Int8 {
   static void Store(Sum* to, V sum) { _mm512_storeu_si512(to, sum); }
 };
 
+// Fetches weights ahead of the sums. `only`: the panel has no other tile, and its weights are used as fast as they
+// come.
 template <class Type, int kRows>
-void Tile(const uint32_t* x, int64_t groups, const uint32_t* panel, typename Type::Sum* sums) {
+void Tile(const uint32_t* x, int64_t groups, const uint32_t* panel, bool only, typename Type::Sum* sums) {
   typename Type::V low[kRows], high[kRows];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) low[r] = high[r] = Type::Zero();
   const uint32_t* const next = panel + groups * 32;
   for (int64_t k = 0; k < groups; ++k, panel += 32) {
-    const uint32_t* ahead = next + k % 4 * (groups * 32 / 4) + k / 4 * 32;  // four places, see linear-inl.h
+    const uint32_t* ahead =
+        only ? panel + kAhead * 32 : next + k % 4 * (groups * 32 / 4) + k / 4 * 32;  // four places, see linear-inl.h
     __builtin_prefetch(ahead, 0, 2);
     __builtin_prefetch(ahead + 16, 0, 2);
     const __m512i w0 = _mm512_loadu_si512(panel), w1 = _mm512_loadu_si512(panel + 16);
@@ -56,9 +60,9 @@ void Tile(const uint32_t* x, int64_t groups, const uint32_t* panel, typename Typ
 }
 
 template <class Type, int kRows = kTileRows>
-void Rows(int64_t rows, const uint32_t* x, int64_t groups, const uint32_t* panel, typename Type::Sum* sums) {
-  if (rows == kRows) return Tile<Type, kRows>(x, groups, panel, sums);
-  if constexpr (kRows > 1) Rows<Type, kRows - 1>(rows, x, groups, panel, sums);
+void Rows(int64_t rows, const uint32_t* x, int64_t groups, const uint32_t* panel, bool only, typename Type::Sum* sums) {
+  if (rows == kRows) return Tile<Type, kRows>(x, groups, panel, only, sums);
+  if constexpr (kRows > 1) Rows<Type, kRows - 1>(rows, x, groups, panel, only, sums);
 }
 
 template <class Type>
@@ -66,7 +70,7 @@ void Panel(int64_t rows, const uint32_t* x, int64_t groups, const uint32_t* pane
   const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t first = rows * tile / tiles, count = rows * (tile + 1) / tiles - first;
-    Rows<Type>(count, x + first * groups, groups, panel, sums + first * 32);
+    Rows<Type>(count, x + first * groups, groups, panel, tiles == 1, sums + first * 32);
   }
 }
 
