@@ -220,8 +220,8 @@ Command GenerateCommand(CLI::App& program) {
       "tokens, \"logprobs\" of the model, \"sampled_logprobs\" of the distribution they were drawn from (with its\n"
       "temperature and filters), and \"finish\": stop, or length. What a request gets depends on its text, its place "
       "in\n"
-      "the input and the seed, not on what else is generated at the same time (in float32 on a CPU; elsewhere the "
-      "rounding of matrix products depends on the batch).");
+      "the input and the seed, not on what else is generated at the same time (on a CPU; on a GPU the rounding of\n"
+      "matrix products depends on the batch).");
   auto flags = std::make_shared<GenerateFlags>();
   AddModelOptions(app, &flags->model);
   app->add_option("--prompt", flags->prompt, "the text")->type_name("TEXT");
@@ -274,8 +274,10 @@ Command ServeCommand(CLI::App& program) {
       ->type_name("N");
   app->footer(
       "Examples:\n  tandem serve models/planner --port 8000\n"
-      "  curl localhost:8000/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n"
-      "  curl localhost:8000/update_weights_from_disk -d '{\"model_path\": \"runs/my-run/checkpoints/planner/0-40\"}'");
+      "  curl localhost:8000/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+      "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n"
+      "  curl localhost:8000/update_weights_from_disk -H 'Content-Type: application/json' \\\n"
+      "    -d '{\"model_path\": \"runs/my-run/checkpoints/planner/0-40\"}'");
   return {app, [flags] { return Serve(*flags); }};
 }
 

@@ -7,18 +7,21 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "exchange/lag.h"
 #include "launch/config_check.h"
 #include "policy/device.h"
 #include "proto/wire/client.h"
 #include "rollout/model_shape.h"
+#include "rollout/remote/remote_calls.h"
 #include "trainer/loss.h"
 
 namespace tandem {
 namespace {
 
 constexpr uint64_t kSampledTasks = 256;  // of each split, for the longest prompt
+constexpr double kSayThatItTakesLong_s = 2;
 
 std::string DeviceName(proto::Device device) { return absl::AsciiStrToLower(proto::Device_Name(device)); }
 
@@ -142,6 +145,25 @@ absl::Status CheckBeforeRun(const LoadedConfig& loaded) {
   TANDEM_RETURN_IF_ERROR(CheckLags(loaded));
   TANDEM_RETURN_IF_ERROR(CheckDevices(loaded));
   return CheckEndpoint(loaded);
+}
+
+absl::Status AskRemotes(const LoadedConfig& loaded) {
+  for (const auto& [role, bound] : loaded.config.roles()) {
+    if (!bound.has_remote()) continue;
+    TANDEM_ASSIGN_OR_RETURN(RemoteUrl url, ParseRemoteUrl(bound.remote().url()));
+    TANDEM_ASSIGN_OR_RETURN(std::string key, RemoteKey(bound.remote()));
+    RemoteCalls calls(RemoteModel(bound.remote(), std::move(url), std::move(key)));
+    calls.Begin({.prompt = "1", .max_tokens = 1, .seed = 0});
+    std::vector<std::pair<uint64_t, RemoteReply>> replies;
+    while (replies.empty()) {
+      calls.Wait(kSayThatItTakesLong_s);
+      replies = calls.Take();
+      if (replies.empty()) LogInfo("waiting for an answer of ", calls.model().name());
+    }
+    const RemoteReply& reply = replies[0].second;
+    if (!reply.fault.empty()) return loaded.places.Error(absl::StrCat("roles.", role, ".remote"), reply.detail);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<DecoderFactory> MakeDecoderFactory(const proto::RolloutConfig& rollout) {

@@ -24,6 +24,10 @@ absl::StatusOr<PolicySource> OpenPolicy(const LoadedConfig& loaded, const std::s
 // behind.
 absl::Status CheckBeforeRun(const LoadedConfig& loaded);
 
+// Asks each remote model for one token: an error names the key's place and what the endpoint said, after the attempts
+// that the configuration allows. What it cannot answer would otherwise be known once the warm start is over.
+absl::Status AskRemotes(const LoadedConfig& loaded);
+
 // The engine's arithmetic on the configured device: our kernels on the CPU, ATen on a GPU. kUnavailable when a GPU was
 // asked for and there is none.
 absl::StatusOr<DecoderFactory> MakeDecoderFactory(const proto::RolloutConfig& rollout);

@@ -18,6 +18,8 @@
 namespace tandem {
 namespace {
 
+constexpr double kFarewell_s = 2;  // clients have so long to hear that the server is being stopped
+
 absl::StatusOr<ServedModel> OpenServedModel(const ServeFlags& flags) {
   ServedModel model;
   TANDEM_ASSIGN_OR_RETURN(model.folder, LoadModelFolder(flags.model.model));
@@ -47,7 +49,7 @@ int ServeUntilStopped(const ServeFlags& flags, const ServedModel& model, Generat
   std::fflush(stdout);
   while (!AsksToStop(WaitForSignal(/*timeout_s=*/60))) {
   }
-  service->Stop();  // those who wait are told so
+  service->Stop(kFarewell_s);  // those who wait are told so
   door.Stop();
   listening.join();
   return kExitFine;

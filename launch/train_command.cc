@@ -47,6 +47,7 @@ absl::StatusOr<Prepared> PrepareFresh(const TrainFlags& flags) {
   RunSetup& setup = prepared.setup;
   TANDEM_ASSIGN_OR_RETURN(setup.loaded, LoadConfig(flags.source));
   TANDEM_RETURN_IF_ERROR(CheckBeforeRun(setup.loaded));
+  TANDEM_RETURN_IF_ERROR(AskRemotes(setup.loaded));
   if (flags.run_dir.empty()) {
     TANDEM_ASSIGN_OR_RETURN(setup.run_folder, MakeRunFolder("runs", setup.loaded.config.name(), std::time(nullptr)));
   } else {
@@ -73,6 +74,7 @@ absl::StatusOr<Prepared> PrepareResumed(TrainFlags flags) {
   TANDEM_ASSIGN_OR_RETURN(const LoadedConfig before, LoadConfig({.file = flags.source.file, .sets = {}, .seed = {}}));
   TANDEM_ASSIGN_OR_RETURN(setup.loaded, LoadConfig(flags.source));
   TANDEM_RETURN_IF_ERROR(CheckBeforeRun(setup.loaded));
+  TANDEM_RETURN_IF_ERROR(AskRemotes(setup.loaded));
   TANDEM_RETURN_IF_ERROR(CheckSameShape(before, setup.loaded));
   TANDEM_ASSIGN_OR_RETURN(const ResumePlan plan, PlanResume(setup.run_folder, setup.loaded.config));
   TANDEM_RETURN_IF_ERROR(CheckSameModels(setup.loaded, setup.run_folder, plan));

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "launch/serve/api_error.h"
 #include "launch/serve/request_fields.h"
+#include "policy/files/strict_json.h"
 
 namespace tandem {
 namespace {
@@ -30,7 +31,7 @@ absl::StatusOr<Ids> ReadIds(const Json& list, const std::string& key, const Serv
   Ids ids;
   for (const Json& id : list) {
     if (!id.is_number_integer() || id < 0 || id >= model.folder.shape().vocabulary) {
-      return BadKey(key, absl::StrCat("id ", ids.size(), " is ", id.dump(), ", expected a token id from 0 to ",
+      return BadKey(key, absl::StrCat("id ", ids.size(), " is ", QuoteJson(id), ", expected a token id from 0 to ",
                                       model.folder.shape().vocabulary - 1));
     }
     ids.push_back(id.get<int32_t>());
@@ -126,7 +127,9 @@ absl::Status ReadStops(RequestFields& fields, const ServedModel& model, Completi
   }
   std::vector<int32_t>& ids = request->sampling.stop_ids;
   if (const Json* given = fields.Find("stop_token_ids")) {
-    if (!given->is_array()) return BadKey("stop_token_ids", "expected a list of token ids");
+    if (!given->is_array() || given->size() > kMostStops) {
+      return BadKey("stop_token_ids", absl::StrCat("expected a list of token ids, ", kMostStops, " at most"));
+    }
     TANDEM_ASSIGN_OR_RETURN(ids, ReadIds(*given, "stop_token_ids", model));
   }
   if (fields.Flag("ignore_eos", false)) return absl::OkStatus();

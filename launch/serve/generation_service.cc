@@ -44,7 +44,11 @@ void GenerationPiece::Append(const GenerationPiece& next) {
   stop_string += next.stop_string;
 }
 
-Generation::~Generation() { service_->Cancel(job_); }
+Generation::~Generation() {
+  service_->Cancel(job_);
+  const absl::MutexLock lock(&service_->mutex_);
+  --service_->generations_;
+}
 
 absl::StatusOr<std::vector<GenerationPiece>> Generation::Next(double timeout_s) {
   GenerationJob& job = *job_;
@@ -72,9 +76,11 @@ GenerationService::~GenerationService() {
   thread_.join();
 }
 
-void GenerationService::Stop() {
+void GenerationService::Stop(double timeout_s) {
   const absl::MutexLock lock(&mutex_);
   stop_ = true;
+  const auto gone = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return generations_ == 0; };
+  mutex_.AwaitWithTimeout(absl::Condition(&gone), absl::Seconds(timeout_s));
 }
 
 bool GenerationService::Post(Task task) {
@@ -120,6 +126,7 @@ std::unique_ptr<Generation> GenerationService::Begin(const CompletionRequest& re
   {
     const absl::MutexLock lock(&mutex_);
     seed = request.seed.value_or(next_seed_++);
+    ++generations_;
     ++counts_.requests;
     counts_.choices += request.choices();
   }

@@ -79,8 +79,9 @@ class GenerationService {
 
   ServiceCounts Counts() const;
 
-  // Nothing is generated any more: whoever waits is told so.
-  void Stop();
+  // Nothing is generated any more: whoever waits is told so. Returns when all Generations are gone, timeout_s later at
+  // the latest.
+  void Stop(double timeout_s = 0);
 
  private:
   friend class Generation;
@@ -99,8 +100,9 @@ class GenerationService {
   std::vector<Task> tasks_ ABSL_GUARDED_BY(mutex_);
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   ServiceCounts counts_ ABSL_GUARDED_BY(mutex_);
-  uint64_t next_seed_ ABSL_GUARDED_BY(mutex_);  // of requests that name none
-  std::thread thread_;                          // last: it uses all the others
+  size_t generations_ ABSL_GUARDED_BY(mutex_) = 0;  // that are there
+  uint64_t next_seed_ ABSL_GUARDED_BY(mutex_);      // of requests that name none
+  std::thread thread_;                              // last: it uses all the others
 };
 
 }  // namespace tandem

@@ -39,15 +39,16 @@ bool Send(httplib::DataSink& sink, const std::string& text) {
   return text.empty() || sink.write(text.data(), text.size());
 }
 
-// Sends what has come since it was last called, kLook_s later at the latest. False: the client has gone, or can be told
-// of an error in no other way than that its answer ends here.
+// Sends what has come since it was last called, kLook_s later at the latest. False: the client has gone.
 bool GoOn(Conversation& talk, httplib::DataSink& sink) {
   if (!std::exchange(talk.began, true) && talk.request.stream && !Send(sink, talk.answer.FirstEvents())) return false;
   const auto pieces = talk.generation->Next(kLook_s);
   if (!pieces.ok()) {
     LogWarning("a request ended: ", std::string(pieces.status().message()));
-    if (talk.request.stream) Send(sink, ServerSentEvent(ErrorBody(pieces.status())));
-    return false;
+    // The status was sent before: what went wrong stands where the answer would.
+    const std::string error = ErrorBody(pieces.status());
+    if (Send(sink, talk.request.stream ? ServerSentEvent(error) : error)) sink.done();
+    return true;
   }
   std::string events;
   for (const GenerationPiece& piece : *pieces) events += talk.answer.Add(piece);
@@ -121,7 +122,10 @@ class HttpDoor::Impl {
     server_.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
       if (!response.body.empty()) return;
       const int status = response.status;
-      const char* what = status == 404 ? "there is no such route" : "the request cannot be read";
+      const char* what = status == 404   ? "there is no such route"
+                         : status == 413 ? "the request is too long: 64 MB at most, and 8 KB where its Content-Type is "
+                                           "that of a form, as curl's is; expected application/json"
+                                         : "the request cannot be read";
       Refuse(absl::NotFoundError(absl::StrCat(request.method, " ", request.path, ": ", what)), response);
       response.status = status;
     });

@@ -6,32 +6,20 @@
 #include "absl/strings/str_cat.h"
 #include "launch/serve/api_error.h"
 #include "launch/suggestion.h"
+#include "policy/files/strict_json.h"
 #include "policy/tokenizer/utf8.h"
 
 namespace tandem {
-namespace {
 
 using Json = nlohmann::json;
-
-// What stands there, short enough for one line.
-std::string Found(const Json& value) {
-  const std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  return text.size() <= 60 ? text : Utf8Lossy(text.substr(0, 57)) + "...";
-}
-
-}  // namespace
 
 absl::StatusOr<RequestFields> RequestFields::Parse(const std::string& body) {
   if (const size_t byte = FirstInvalidUtf8(body); byte != std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat("the request is not UTF-8 at byte ", byte + 1));
   }
-  try {
-    Json object = Json::parse(body);
-    if (object.is_object()) return RequestFields(std::move(object), "");
-    return absl::InvalidArgumentError(absl::StrCat("expected a JSON object, found ", Found(object)));
-  } catch (const Json::parse_error& error) {
-    return absl::InvalidArgumentError(absl::StrCat("the request is not JSON at byte ", error.byte));
-  }
+  absl::StatusOr<Json> object = ParseStrictJson("the request", body);
+  if (object.ok()) return RequestFields(*std::move(object), "");
+  return absl::InvalidArgumentError(object.status().message());
 }
 
 const Json* RequestFields::Find(const char* key) {
@@ -44,7 +32,7 @@ double RequestFields::Number(const char* key, double otherwise, double least, do
   const Json* value = Find(key);
   if (value == nullptr) return otherwise;
   if (value->is_number() && value->get<double>() >= least && value->get<double>() <= most) return value->get<double>();
-  Fail(BadKey(Full(key), absl::StrCat("expected a number from ", least, " to ", most, ", found ", Found(*value))));
+  Fail(BadKey(Full(key), absl::StrCat("expected a number from ", least, " to ", most, ", found ", QuoteJson(*value))));
   return otherwise;
 }
 
@@ -54,8 +42,8 @@ int64_t RequestFields::Integer(const char* key, int64_t otherwise, int64_t least
   const bool fits = value->is_number_integer() &&
                     (!value->is_number_unsigned() || value->get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
   if (fits && value->get<int64_t>() >= least && value->get<int64_t>() <= most) return value->get<int64_t>();
-  Fail(
-      BadKey(Full(key), absl::StrCat("expected a whole number from ", least, " to ", most, ", found ", Found(*value))));
+  Fail(BadKey(Full(key),
+              absl::StrCat("expected a whole number from ", least, " to ", most, ", found ", QuoteJson(*value))));
   return otherwise;
 }
 
@@ -63,7 +51,7 @@ bool RequestFields::Flag(const char* key, bool otherwise) {
   const Json* value = Find(key);
   if (value == nullptr) return otherwise;
   if (value->is_boolean()) return value->get<bool>();
-  Fail(BadKey(Full(key), absl::StrCat("expected true or false, found ", Found(*value))));
+  Fail(BadKey(Full(key), absl::StrCat("expected true or false, found ", QuoteJson(*value))));
   return otherwise;
 }
 
@@ -71,7 +59,7 @@ std::string RequestFields::Text(const char* key, const std::string& otherwise) {
   const Json* value = Find(key);
   if (value == nullptr) return otherwise;
   if (value->is_string()) return value->get<std::string>();
-  Fail(BadKey(Full(key), absl::StrCat("expected a string, found ", Found(*value))));
+  Fail(BadKey(Full(key), absl::StrCat("expected a string, found ", QuoteJson(*value))));
   return otherwise;
 }
 
@@ -82,8 +70,8 @@ void RequestFields::Ignore(std::initializer_list<const char*> keys) {
 void RequestFields::Neutral(const char* key, std::initializer_list<Json> neutral, std::string_view expected) {
   const Json* value = Find(key);
   if (value == nullptr || std::find(neutral.begin(), neutral.end(), *value) != neutral.end()) return;
-  Fail(
-      BadKey(Full(key), absl::StrCat("is not supported: expected ", std::string(expected), ", found ", Found(*value))));
+  Fail(BadKey(Full(key),
+              absl::StrCat("is not supported: expected ", std::string(expected), ", found ", QuoteJson(*value))));
 }
 
 absl::Status RequestFields::Finish() {

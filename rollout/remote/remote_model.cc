@@ -2,6 +2,7 @@
 
 #include <httplib.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -13,6 +14,7 @@
 #include "absl/strings/strip.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "policy/files/strict_json.h"
 #include "policy/tokenizer/utf8.h"
 
 namespace tandem {
@@ -30,10 +32,10 @@ std::chrono::microseconds Micros(double seconds) {
 
 // What a server says of an error, short enough for one line.
 std::string Said(const std::string& body) {
-  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  const absl::StatusOr<Json> json = ParseStrictJson("the answer", body);
   std::string text = body;
-  if (json.is_object() && json.contains("error")) {
-    const Json& error = json["error"];
+  if (json.ok() && json->is_object() && json->contains("error")) {
+    const Json& error = (*json)["error"];
     const Json message = error.is_object() && error.contains("message") ? error["message"] : error;
     text =
         message.is_string() ? message.get<std::string>() : message.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -44,7 +46,9 @@ std::string Said(const std::string& body) {
 
 // The first choice of a chat completion. False: there is none.
 bool ReadAnswer(const std::string& body, RemoteReply* reply) {
-  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  const absl::StatusOr<Json> parsed = ParseStrictJson("the answer", body);
+  if (!parsed.ok()) return false;
+  const Json& json = *parsed;
   if (!json.is_object() || !json.contains("choices") || !json["choices"].is_array() || json["choices"].empty()) {
     return false;
   }
@@ -95,8 +99,12 @@ absl::StatusOr<RemoteUrl> ParseRemoteUrl(const std::string& url) {
 absl::StatusOr<std::string> RemoteKey(const proto::RemoteConfig& config) {
   if (config.api_key_env().empty()) return "";
   const char* key = std::getenv(config.api_key_env().c_str());
-  if (key != nullptr) return key;
-  return absl::NotFoundError(absl::StrCat("the environment has no ", config.api_key_env()));
+  if (key == nullptr) return absl::NotFoundError(absl::StrCat("the environment has no ", config.api_key_env()));
+  const std::string_view text(key);
+  const auto printable = [](char c) { return c > ' ' && c < 127; };
+  if (!text.empty() && std::ranges::all_of(text, printable)) return key;
+  return absl::InvalidArgumentError(
+      absl::StrCat(config.api_key_env(), " of the environment is empty or has characters that no key has"));
 }
 
 RemoteModel::RemoteModel(const proto::RemoteConfig& config, RemoteUrl url, std::string key)

@@ -24,6 +24,7 @@ struct RemoteUrl {
 absl::StatusOr<RemoteUrl> ParseRemoteUrl(const std::string& url);
 
 // The key in the environment variable that the configuration names; "" where it names none. kNotFound: it is not set.
+// kInvalidArgument: it is empty, or has blanks or control characters.
 absl::StatusOr<std::string> RemoteKey(const proto::RemoteConfig& config);
 
 struct RemoteQuestion {

@@ -137,6 +137,9 @@ TEST(RemoteCallsTest, FaultsAreNamedInOneLine) {
   EXPECT_THAT(fault(500, "", 1), HasSubstr("remote_failed"));
   EXPECT_THAT(fault(500, "", 1), HasSubstr("(attempt 2, the last)"));
   EXPECT_THAT(fault(200, "<html>"), HasSubstr("remote_malformed"));
+  const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
+  EXPECT_THAT(fault(200, "{\"choices\": [{\"message\": " + deep + "}]}"), HasSubstr("remote_malformed"));
+  EXPECT_THAT(fault(404, "{\"error\": " + deep + "}"), HasSubstr("remote_refused"));
   EXPECT_THAT(fault(200, Answering(nullptr).dump()), HasSubstr("remote_malformed"));
   EXPECT_THAT(fault(200, R"({"choices": []})"), HasSubstr("its answer is no chat completion"));
   EXPECT_EQ(AskOnce(ConfigOf("http://127.0.0.1:1/v1")).fault, "remote_unreachable");

@@ -81,6 +81,24 @@ TEST_F(RemotePartnerTest, AnEndpointThatDiesIsNamedAndTheRunEnds) {
       HasSubstr("roles.executor.remote: 3 turns in a row have no answer: " + url + " (model tiny): cannot be "));
 }
 
+TEST_F(RemotePartnerTest, AnEndpointThatCannotAnswerIsNamedBeforeTheRunBegins) {
+  const auto said = [&](const std::string& url, const std::string& more) {
+    TandemProcess train(Train(url, more));
+    EXPECT_EQ(train.Wait(), 2);
+    EXPECT_FALSE(std::filesystem::exists(Run()));
+    return train.said();
+  };
+  std::string url;
+  {
+    const Serving serving(Served());
+    url = serving.url();
+    EXPECT_THAT(said(url, ", model: wrong"), HasSubstr("model"));
+    EXPECT_THAT(said(url.substr(0, url.size() - 3), ", retries: 0"),
+                HasSubstr("roles.executor.remote: " + url.substr(0, url.size() - 3) + " (model tiny): status 404"));
+  }
+  EXPECT_THAT(said(url, ", retries: 1"), HasSubstr("cannot be reached"));
+}
+
 TEST_F(RemotePartnerTest, WhatMakesNoSenseIsNamedWithItsPlace) {
   const auto said = [&](const std::string& url, const std::string& more = "") {
     TandemProcess train(Train(url, more));

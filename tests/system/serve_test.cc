@@ -161,7 +161,12 @@ TEST_F(ServeTest, WhatIsWrongIsSaidOfThatRequestAlone) {
     return serving.Error("/v1/completions", body)["message"].get<std::string>();
   };
   EXPECT_THAT(message("{\"prompt\": \"x\""), HasSubstr("not JSON at byte"));
-  EXPECT_THAT(message("[1]"), HasSubstr("expected a JSON object"));
+  EXPECT_THAT(message("[1]"), HasSubstr("is not a JSON object"));
+  EXPECT_THAT(message("{\"prompt\": \"x\", \"temperature\": 1e400}"), HasSubstr("not JSON at byte"));
+  const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  EXPECT_THAT(message("{\"prompt\": \"x\", \"n\": " + deep + "}"), HasSubstr("nested deeper than"));
+  EXPECT_THAT(message("{\"prompt\": \"x\", \"prompt\": \"y\"}"), HasSubstr("twice"));
+  EXPECT_LT(message("{\"prompt\": [1, \"" + std::string(100'000, 'x') + "\"]}").size(), 1000u);
   EXPECT_THAT(message("{\"prompt\": \"x\", \"stop\": \"\xC3\"}"), HasSubstr("not UTF-8 at byte 26"));
   EXPECT_THAT(serving.Error("/v1/nothing", "{}", 404)["message"].get<std::string>(), HasSubstr("no such route"));
   EXPECT_EQ(serving.Ask("/v1/completions", kText)["choices"].size(), 1u);
