@@ -137,7 +137,14 @@ class HttpDoor::Impl {
  private:
   void AddRoutes() {
     server_.Get("/health", [](const auto&, httplib::Response& response) { response.set_content("{}", kJson); });
-    server_.Get("/v1/models", [this](const auto&, httplib::Response& response) { Models(response); });
+    server_.Get("/v1/models", [this](const auto&, httplib::Response& response) {
+      const nlohmann::ordered_json answer = {{"object", "list"}, {"data", nlohmann::ordered_json::array({Model()})}};
+      SetJson(answer, response);
+    });
+    server_.Get("/v1/models/(.+)", [this](const httplib::Request& request, httplib::Response& response) {
+      if (request.matches[1] == model_.name) return SetJson(Model(), response);
+      Refuse(absl::NotFoundError(absl::StrCat("there is no such model; this is ", model_.name)), response);
+    });
     server_.Get("/metrics", [this](const auto&, httplib::Response& response) {
       response.set_content(MetricsText(service_.Counts()), "text/plain; version=0.0.4");
     });
@@ -159,14 +166,15 @@ class HttpDoor::Impl {
     });
   }
 
-  void Models(httplib::Response& response) const {
-    nlohmann::ordered_json answer = {{"object", "list"}, {"data", nlohmann::ordered_json::array()}};
-    answer["data"].push_back({{"id", model_.name},
-                              {"object", "model"},
-                              {"created", model_.created},
-                              {"owned_by", "tandem"},
-                              {"max_model_len", model_.folder.shape().context}});
-    response.set_content(answer.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace), kJson);
+  nlohmann::ordered_json Model() const {
+    return {{"id", model_.name},
+            {"object", "model"},
+            {"created", model_.created},
+            {"owned_by", "tandem"},
+            {"max_model_len", model_.folder.shape().context}};
+  }
+  static void SetJson(const nlohmann::ordered_json& json, httplib::Response& response) {
+    response.set_content(json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace), kJson);
   }
 
   // What is wrong with a request is said before the answer begins. An answer, streamed or not, is sent from a provider:

@@ -107,6 +107,8 @@ TEST_F(ServeTest, ChatsTextsAndIds) {
   EXPECT_EQ(both["choices"][0]["token_ids"], choice["token_ids"]);
   EXPECT_EQ(both["choices"].size(), 2u);
   EXPECT_EQ(Json::parse(serving.Client().Get("/v1/models")->body)["data"][0]["id"], "tiny");
+  EXPECT_EQ(Json::parse(serving.Client().Get("/v1/models/tiny")->body)["id"], "tiny");
+  EXPECT_EQ(serving.Client().Get("/v1/models/other")->status, 404);
   EXPECT_EQ(serving.Client().Get("/health")->status, 200);
 }
 
@@ -193,6 +195,11 @@ class LongRequest {
     client_.stop();
     thread_.join();
   }
+  // All that came until the answer's end.
+  std::string Wait() {
+    thread_.join();
+    return body_;
+  }
 
  private:
   std::string body_;
@@ -215,6 +222,17 @@ TEST_F(ServeTest, AClientThatHangsUpFreesTheEngine) {
     EXPECT_EQ(serving.Metric("cache_pages_held"), 0);
   }
   EXPECT_EQ(serving.Ask("/v1/completions", kText)["choices"].size(), 1u);
+}
+
+TEST_F(ServeTest, WhoeverWaitsIsToldThatTheServerIsBeingStopped) {
+  Serving serving(Model(1), {"--batch", "2"});
+  LongRequest streams[] = {{serving, true}, {serving, true}}, whole(serving, false);
+  while (serving.Metric("choices_live") < 3 * 32) std::this_thread::yield();
+  serving.process().Signal(SIGTERM);
+  for (LongRequest* request : {&streams[0], &streams[1], &whole}) {
+    EXPECT_THAT(request->Wait(), HasSubstr("the server is being stopped"));
+  }
+  EXPECT_EQ(serving.process().Wait(), 0);
 }
 
 TEST_F(ServeTest, NewWeightsComeBetweenTwoTokens) {
