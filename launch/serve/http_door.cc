@@ -47,7 +47,8 @@ bool GoOn(Conversation& talk, httplib::DataSink& sink) {
     LogWarning("a request ended: ", std::string(pieces.status().message()));
     // The status was sent before: what went wrong stands where the answer would.
     const std::string error = ErrorBody(pieces.status());
-    if (Send(sink, talk.request.stream ? ServerSentEvent(error) : error)) sink.done();
+    if (!Send(sink, talk.request.stream ? ServerSentEvent(error) : error)) return false;
+    sink.done();
     return true;
   }
   std::string events;

@@ -34,7 +34,7 @@ std::chrono::microseconds Micros(double seconds) {
 std::string Said(const std::string& body) {
   const absl::StatusOr<Json> json = ParseStrictJson("the answer", body);
   std::string text = body;
-  if (json.ok() && json->is_object() && json->contains("error")) {
+  if (json.ok() && json->contains("error")) {
     const Json& error = (*json)["error"];
     const Json message = error.is_object() && error.contains("message") ? error["message"] : error;
     text =
@@ -49,7 +49,7 @@ bool ReadAnswer(const std::string& body, RemoteReply* reply) {
   const absl::StatusOr<Json> parsed = ParseStrictJson("the answer", body);
   if (!parsed.ok()) return false;
   const Json& json = *parsed;
-  if (!json.is_object() || !json.contains("choices") || !json["choices"].is_array() || json["choices"].empty()) {
+  if (!json.contains("choices") || !json["choices"].is_array() || json["choices"].empty()) {
     return false;
   }
   const Json& choice = json["choices"][0];

@@ -22,6 +22,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "launch/allocator.h"
+#include "proto/config.pb.h"
 #include "rollout/engine/decoder.h"
 #include "rollout/engine/engine.h"
 #include "tests/bench/cpu_time.h"
@@ -55,8 +56,8 @@ GenerateRequest Request(const ModelConfig& config, int64_t prompt, int64_t outpu
 // Generates while new weights come again and again, as they come to a worker: chunks that it joins between two steps,
 // and whose digest it takes, for a quarter of a step's time; then a part that is packed before each step.
 void WeightUpdates(const char* name, const ModelConfig& config, WeightType type, int64_t batch) {
-  constexpr size_t kChunk = 256 << 10;  // transport.chunk_bytes
-  constexpr double kListenShare = 0.25;
+  const size_t chunk_bytes = proto::TransportConfig().chunk_bytes();
+  constexpr double kListenShare = 0.25;  // as in rollout/worker.cc
   const std::vector<float> weights[2] = {RandomWeights(config, 1), RandomWeights(config, 2)};
   Engine engine(MakeCpuDecoder(config, CachePages(config.context, batch), type), EngineOptions{.max_batch = batch});
   engine.ExpectUpdates();
@@ -94,7 +95,7 @@ void WeightUpdates(const char* name, const ModelConfig& config, WeightType type,
     const auto receive = [&] {
       const double end = Now() + kListenShare * step_s;
       do {
-        const std::string_view chunk = sent.substr(bytes.size(), kChunk);
+        const std::string_view chunk = sent.substr(bytes.size(), chunk_bytes);
         bytes.append(chunk);
         digest.Add(chunk);
       } while (bytes.size() < sent.size() && Now() < end);

@@ -82,8 +82,10 @@ TEST_F(RemotePartnerTest, AnEndpointThatDiesIsNamedAndTheRunEnds) {
 }
 
 TEST_F(RemotePartnerTest, AnEndpointThatCannotAnswerIsNamedBeforeTheRunBegins) {
-  const auto said = [&](const std::string& url, const std::string& more) {
-    TandemProcess train(Train(url, more));
+  const auto said = [&](const std::string& url, const std::string& set) {
+    std::vector<std::string> words = Train(url);
+    words.insert(words.end(), {"--set", "roles.executor.remote." + set});
+    TandemProcess train(words);
     EXPECT_EQ(train.Wait(), 2);
     EXPECT_FALSE(std::filesystem::exists(Run()));
     return train.said();
@@ -92,11 +94,12 @@ TEST_F(RemotePartnerTest, AnEndpointThatCannotAnswerIsNamedBeforeTheRunBegins) {
   {
     const Serving serving(Served());
     url = serving.url();
-    EXPECT_THAT(said(url, ", model: wrong"), HasSubstr("model"));
-    EXPECT_THAT(said(url.substr(0, url.size() - 3), ", retries: 0"),
+    EXPECT_THAT(said(url, "model=wrong"),
+                HasSubstr("roles.executor.remote: " + url + " (model wrong): status 404: there is no model wrong"));
+    EXPECT_THAT(said(url.substr(0, url.size() - 3), "retries=0"),
                 HasSubstr("roles.executor.remote: " + url.substr(0, url.size() - 3) + " (model tiny): status 404"));
   }
-  EXPECT_THAT(said(url, ", retries: 1"), HasSubstr("cannot be reached"));
+  EXPECT_THAT(said(url, "retries=1"), HasSubstr("cannot be reached"));
 }
 
 TEST_F(RemotePartnerTest, WhatMakesNoSenseIsNamedWithItsPlace) {
